@@ -1,0 +1,50 @@
+"""gantf: a GAN model zoo for TensorFlow and Keras 3.
+
+Users may rely on the names in `__all__` and on the public names of the modules
+listed there. Nothing is imported before it is used: `import gantf.spec` loads
+neither TensorFlow nor Keras.
+"""
+
+import importlib
+
+_MODULES = (
+    "architecture",
+    "builder",
+    "callbacks",
+    "commandline",
+    "datasets",
+    "evaluate",
+    "experiment",
+    "features",
+    "gan",
+    "images",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "mmd",
+    "penalties",
+    "plots",
+    "readers",
+    "sampler",
+    "settings",
+    "shapes",
+    "spec",
+    "toy",
+)
+_NAMES = {"GAN": "gan", "build": "builder", "build_pair": "builder"}
+
+__version__ = "0.1.0"
+__all__ = [*_MODULES, *_NAMES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"gantf.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"gantf.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'gantf' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -1,0 +1,63 @@
+"""Choosing from a table by name, with messages that help who misspelt it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def show(value: Any, how: Callable[[Any], str] = repr) -> str:
+    """A value as a message prints it; its type where Python refuses to print it.
+
+    Python prints no whole number of more than 4300 digits.
+    """
+    try:
+        return how(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def hint(word: Any, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all.
+
+    >>> hint("lrelo", ["relu", "lrelu"])
+    "; did you mean 'lrelu'?"
+    """
+    known = list(known)
+    text = show(word, str)
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def choose(what: str, name: Any, table: Mapping[str, Any]) -> Any:
+    """The row of that name.
+
+    Raises:
+      ValueError: "unknown loss 'repp'; did you mean 'rep'?".
+    """
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"unknown {what} {show(name)}{hint(name, table)}")
+    return table[name]
+
+
+def arguments(
+    what: str, kind: Callable, given: Mapping[str, Any], own: Mapping[str, Any] = {}
+) -> dict[str, Any]:
+    """All arguments of `kind`: the given ones over `own` ones over its defaults.
+
+    Raises:
+      ValueError: a given one that it does not take.
+    """
+    taken = {
+        key: parameter.default
+        for key, parameter in inspect.signature(kind).parameters.items()
+    }
+    for key in given:
+        if key not in taken:
+            known = f"it takes {', '.join(taken)}" if taken else "it takes none"
+            raise ValueError(f"{what} has no parameter {key!r}; {known}")
+    return {**taken, **own, **given}

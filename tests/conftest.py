@@ -1,0 +1,49 @@
+"""Seeds, and a quiet TensorFlow, for all tests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import hypothesis
+import numpy as np
+import pytest
+
+# The same examples in every run: a suite that is green stays green.
+hypothesis.settings.register_profile(
+    "gantf", derandomize=True, deadline=None, database=None
+)
+hypothesis.settings.load_profile("gantf")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same seeds; Keras is not loaded for it."""
+    np.random.seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def in_process():
+    """Runs code in a Python of its own; gives what its last line prints as JSON."""
+
+    def run(code, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parent),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                **environment,
+            },
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

@@ -1,0 +1,415 @@
+"""Tests of gan.py and sampler.py: the two steps, the average, drawing, saving."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import references
+import tensorflow as tf
+
+import gantf
+from gantf import losses
+from gantf.layers import SpectralNormalization
+
+ARCHITECTURE = {
+    "latent": "normal-8",
+    "sample": "8x8x1",
+    "generator": "dense-4x4x16-bn-relu tconv4-8-s2-bn-relu conv3-1-tanh",
+    "discriminator": "conv3-8-sn-lrelu conv4-8-s2-sn2-lrelu flatten dense-4-sn",
+}
+
+
+def make(loss="rep", generator_rate=0.05, discriminator_rate=0.1, **settings):
+    keras.utils.set_random_seed(1)
+    nets = gantf.build_pair(ARCHITECTURE, score=losses.get(loss).score_dim)
+    gan = gantf.GAN(*nets, loss=loss, **settings)
+    gan.compile(
+        keras.optimizers.SGD(generator_rate), keras.optimizers.SGD(discriminator_rate)
+    )
+    return gan
+
+
+def images(n=64, seed=0):
+    noise = np.random.RandomState(seed).randn(n, 8, 8, 1)
+    return np.tanh(noise).astype("float32")
+
+
+def batches(n=64, batch=16):
+    data = tf.data.Dataset.from_tensor_slices(images(n))
+    return data.batch(batch, drop_remainder=True)
+
+
+def weights(net):
+    return [np.array(weight) for weight in net.get_weights()]
+
+
+def moved(before, after):
+    return [not np.array_equal(a, b) for a, b in zip(before, after)]
+
+
+def test_simultaneous_step_uses_both_gradients_of_one_pass():
+    # SGD at rate 1: the change of a weight is its gradient, taken here by hand from
+    # one pass, with sigma after one power iteration as the step has it.
+    gan, twin = make(generator_rate=1.0, discriminator_rate=1.0), make()
+    real = images(16)
+    latents = tf.random.stateless_normal((16, 8), [0, 0])
+    with tf.GradientTape(persistent=True) as tape:
+        fake = twin.generator(latents, training=True)
+        r = twin.discriminator(real, training=True)
+        with gantf.layers.spectral_updates(False):
+            f = twin.discriminator(fake, training=True)
+        g_loss = twin.criterion.generator(r, f)
+        d_loss = twin.criterion.discriminator(r, f)
+    logs = gan.train_step(tf.constant(real))
+    for net, loss in (("generator", g_loss), ("discriminator", d_loss)):
+        wrt = [v.value for v in getattr(twin, net).trainable_variables]
+        gradients = tape.gradient(loss, wrt)
+        changes = [
+            old - new for old, new in zip(wrt, getattr(gan, net).trainable_variables)
+        ]
+        for change, gradient in zip(changes, gradients):
+            np.testing.assert_allclose(change, gradient, atol=2e-6)
+        norm = np.sqrt(sum(float(tf.reduce_sum(g * g)) for g in gradients))
+        np.testing.assert_allclose(logs[f"{net}_gradient"], norm, rtol=1e-4)
+        np.testing.assert_allclose(logs[f"{net}_loss"], loss, rtol=1e-5)
+
+
+def test_both_calls_of_a_step_see_one_sigma_and_it_moves_once_a_step():
+    gan = make()
+    layer = next(
+        x for x in gan.discriminator.layers if isinstance(x, SpectralNormalization)
+    )
+    seen, iterate = [], layer._iterate
+    layer._iterate = lambda kernel: seen.append(1) or iterate(kernel)
+    gan.train_step(tf.constant(images(16)))
+    assert len(seen) == 1
+
+
+def test_generator_gradient_does_not_reach_the_discriminator():
+    gan = make(discriminator_rate=0.0)
+    before = (
+        weights(gan.generator),
+        [np.array(v) for v in gan.discriminator.trainable_variables],
+    )
+    gan.fit(batches(), epochs=1, verbose=0)
+    assert all(moved(before[0], weights(gan.generator)))
+    after = [np.array(v) for v in gan.discriminator.trainable_variables]
+    assert not any(moved(before[1], after))
+
+
+def test_alternating_step_trains_the_critic_on_fresh_batches_and_latents():
+    gan = make("hinge", update="alternating", critic_steps=3)
+    seen = []
+    gan.critic_step = lambda data, turn, step=gan.critic_step: (
+        tf.py_function(
+            lambda x, i: seen.append((float(x), int(i))),
+            [tf.reduce_sum(data), gan._index(turn)],
+            [],
+        ),
+        step(data, turn),
+    )[1]
+    data = batches(96, 16)
+    gan.fit(data, epochs=1, verbose=0)  # 6 batches: 2 steps of 3
+    assert gan.step == 2
+    sums = [float(tf.reduce_sum(batch)) for batch in data]
+    np.testing.assert_allclose([x for x, _ in seen], sums, rtol=1e-5)
+    assert [i for _, i in seen] == [0, 1, 2, 4, 5, 6]  # 3 and 7 are the generator's
+
+
+def test_alternating_generator_step_leaves_the_discriminator_alone():
+    gan = make("hinge", update="alternating")
+    before = weights(gan.discriminator)
+    gan.generator_step(tf.constant(images(16)))
+    assert not any(moved(before, weights(gan.discriminator)))
+
+
+def test_average_is_the_recursion_with_warm_up_and_holds_batch_statistics():
+    gan = make(ema=0.5)
+    average = weights(gan.generator)
+    for step in range(1, 8):
+        gan.train_step(tf.constant(images(16, step)))
+        d = min(0.5, (1 + step) / (10 + step))
+        now = weights(gan.generator)
+        average = [d * a + (1 - d) * w for a, w in zip(average, now)]
+    for mine, expected in zip(weights(gan.average), average):
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_average_takes_over_spectral_vectors_as_they_are():
+    architecture = {**ARCHITECTURE, "generator": "dense-8x8x4-relu conv3-1-sn-tanh"}
+    nets = gantf.build_pair(architecture)
+    gan = gantf.GAN(*nets)
+    gan.compile()
+    gan.fit(batches(), epochs=3, verbose=0)
+    layer = next(x for x in gan.average.layers if isinstance(x, SpectralNormalization))
+    assert float(tf.norm(layer.vector.value)) == pytest.approx(1, abs=1e-5)
+
+
+def test_sigmas_of_nested_nets_are_found():
+    inner = gantf.build("dense-4-sn", (3,), name="inner")
+    outer = keras.Sequential([keras.Input((3,)), inner], name="outer")
+    gan = gantf.GAN(gantf.build("dense-3", (2,)), outer)
+    assert list(gan.sigmas()) == ["outer/01_dense"]
+
+
+def test_eager_steps_give_the_same_numbers():
+    one, eager = make(), make()
+    eager.compile(
+        keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.1), run_eagerly=True
+    )
+    for gan in (one, eager):
+        gan.fit(batches(32), epochs=1, verbose=0)
+    for a, b in zip(one.get_weights(), eager.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_error_weights_without_gradient_and_bytes():
+    z = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(z)
+    idle = keras.layers.Dense(4, name="idle")(flat)
+    score = keras.layers.Dense(4)(flat)
+    net = keras.Model(z, score + keras.ops.stop_gradient(idle))
+    gan = gantf.GAN(gantf.build_pair(ARCHITECTURE)[0], net)
+    gan.compile()
+    with pytest.raises(
+        ValueError, match=r"the loss does not depend on idle/kernel, idle/bias"
+    ):
+        gan.train_step(tf.constant(images(16)))
+    with pytest.raises(ValueError) as caught:
+        make().train_step(tf.zeros((4, 8, 8, 1), tf.uint8))
+    assert str(caught.value) == "samples are floats in [-1, 1], not uint8"
+
+
+def test_without_average_generate_uses_the_generator():
+    gan = make(ema=0.0)
+    assert gan.average is None
+    latents = gan.sampler.latents(5, seed=3)
+    np.testing.assert_array_equal(
+        gan.generate(5, seed=3), np.clip(gan.generator(latents, training=False), -1, 1)
+    )
+
+
+def test_generate_is_repeatable_by_seed_and_otherwise_new():
+    gan = make()
+    same = gan.generate(7, seed=1)
+    assert same.shape == (7, 8, 8, 1) and same.dtype == np.float32
+    assert np.abs(same).max() <= 1
+    np.testing.assert_array_equal(same, gan.generate(7, seed=1))
+    assert not np.array_equal(same, gan.generate(7, seed=2))
+    assert not np.array_equal(gan.generate(7), gan.generate(7))
+
+
+def test_a_sample_does_not_depend_on_how_many_are_drawn():
+    gan = make()
+    latents = gan.sampler.latents(300, seed=0)
+    np.testing.assert_allclose(
+        gan.sampler.decode(latents)[:10], gan.sampler.decode(latents[:10]), atol=1e-6
+    )
+
+
+def test_uniform_latents_fill_minus_one_to_one():
+    nets = gantf.build_pair({**ARCHITECTURE, "latent": "uniform-8"})
+    gan = gantf.GAN(*nets, latent="uniform-8")
+    latents = np.asarray(gan.sampler.latents(4000, seed=0))
+    # The mean of 32,000 draws has standard deviation 1 / sqrt(3 * 32000) = 0.0032.
+    assert (
+        abs(latents.mean()) < 0.016 and -1 <= latents.min() < -0.99 < latents.max() <= 1
+    )
+
+
+def test_save_and_load_keep_everything_and_training_goes_on_the_same(tmp_path):
+    gan = make("rmb", penalties=[("gp", {"weight": 0.1})], ema=0.9, seed=5)
+    gan.fit(batches(), epochs=1, verbose=0)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert again.step == gan.step == 4
+    own = ("loss", "penalties", "latent", "update", "ema", "seed")
+    told = [json.dumps([g.get_config()[key] for key in own]) for g in (gan, again)]
+    assert told[0] == told[1]
+    np.testing.assert_array_equal(gan.generate(3, seed=0), again.generate(3, seed=0))
+    for model in (gan, again):
+        model.fit(batches(), epochs=1, verbose=0)
+    for mine, other in zip(gan.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_several_steps_an_execution_give_the_same_numbers():
+    one, many = make(), make()
+    many.compile(
+        keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.1), steps_per_execution=4
+    )
+    for gan in (one, many):
+        gan.fit(batches(), epochs=2, verbose=0)
+    for a, b in zip(one.get_weights(), many.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_dicts_and_tuples_of_a_dataset_train_as_bare_images_do():
+    data = batches()
+    runs = [
+        data,
+        data.map(lambda x: {"image": x, "label": tf.zeros(len(x), tf.int32)}),
+        data.map(lambda x: (x, tf.zeros(len(x)))),
+    ]
+    trained = []
+    for dataset in runs:
+        gan = make()
+        gan.fit(dataset, epochs=1, verbose=0)
+        trained.append(gan.get_weights())
+    for other in trained[1:]:
+        for a, b in zip(trained[0], other):
+            np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_bfloat16_nets_train_with_float32_losses_and_weights():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        gan = make()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    logs = gan.train_step(tf.constant(images(16)))
+    assert all(value.dtype == tf.float32 for value in logs.values())
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    assert {v.dtype for v in gan.discriminator.variables} == {"float32"}
+
+
+def test_sigmas_are_named_after_their_layers():
+    gan = make()
+    assert list(gan.sigmas()) == [
+        "discriminator/01_conv",
+        "discriminator/02_conv",
+        "discriminator/04_dense",
+    ]
+
+
+def test_two_replicas_give_the_numbers_of_one(in_process):
+    """One device against two logical ones, in processes of their own."""
+    one, two = (in_process(_REPLICAS, str(n)) for n in (1, 2))
+    assert one.keys() == two.keys() and len(one) > 20
+    for name, value in one.items():
+        # float32 sums in another order, over 12 steps of SGD.
+        np.testing.assert_allclose(two[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+_REPLICAS = """
+import json, sys
+import keras, numpy as np, tensorflow as tf
+import gantf
+from test_gan import ARCHITECTURE, batches, make
+
+replicas = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+names = [f"CPU:{i}" for i in range(replicas)]
+strategy = (tf.distribute.MirroredStrategy(names) if replicas > 1
+            else tf.distribute.get_strategy())
+found = {}
+for loss, settings in {
+    "rep": {},
+    "wasserstein": {"update": "alternating", "critic_steps": 2, "penalties": ["gp"]},
+}.items():
+    with strategy.scope():
+        gan = make(loss, **settings)
+    history = gan.fit(batches(48, 16).repeat(), steps_per_epoch=4, epochs=3, verbose=0)
+    for name, values in history.history.items():
+        found[f"{loss} {name}"] = values
+    for i, weight in enumerate(gan.get_weights()):
+        found[f"{loss} weight {i}"] = np.asarray(weight).ravel()[:50].tolist()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (
+            {"loss": "hinge"},
+            "loss 'hinge' needs a score of width 1, but the discriminator gives 4; "
+            "build it with build_pair(architecture, score=1)",
+        ),
+        ({"loss": "repp"}, "unknown loss 'repp'; did you mean 'rep'?"),
+        (
+            {"update": "alternate"},
+            "unknown update 'alternate'; did you mean 'alternating'?",
+        ),
+        (
+            {"critic_steps": 5},
+            "a simultaneous update has one critic step, not 5; "
+            "use update='alternating'",
+        ),
+        ({"ema": 1.0}, "ema is a decay from 0 and below 1, not 1.0"),
+        (
+            {"latent": "normal-9"},
+            "the generator takes latents of 8 numbers, not normal-9",
+        ),
+        ({"seed": -1}, "seed is a whole number from 0, not -1"),
+    ],
+)
+def test_error_messages(settings, message):
+    nets = gantf.build_pair(ARCHITECTURE)
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*nets, **settings)
+    assert str(caught.value) == message
+
+
+def test_error_one_optimizer_for_both_nets():
+    gan, adam = make(), keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="each net needs an optimizer of its own"):
+        gan.compile(adam, adam)
+
+
+def test_error_batches_that_replicas_cannot_share(in_process):
+    said = in_process(_UNEVEN)
+    uneven = (
+        "on 2 devices all batches are of one size that 2 divides: use "
+        "batch(n, drop_remainder=True)"
+    )
+    assert said == [
+        uneven,
+        uneven,
+        "on several devices fit takes a tf.data.Dataset",
+        "clipnorm is not exact on several devices; leave it out",
+        "drop has one mask for all devices: train on one device",
+    ]
+
+
+_UNEVEN = """
+import json
+import gantf, keras
+import tensorflow as tf
+from test_gan import images, make
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    gan = make()
+said = []
+data = tf.data.Dataset.from_tensor_slices(images(20))
+def tell(call):
+    try:
+        call()
+    except ValueError as error:
+        said.append(str(error))
+for batches in (data.batch(16), data.batch(5, drop_remainder=True), images(20)):
+    tell(lambda: gan.fit(batches, verbose=0))
+tell(lambda: gan.compile(keras.optimizers.SGD(clipnorm=1.0)))
+gan.discriminator = gantf.build("flatten drop0.5 dense-4", (8, 8, 1))
+tell(lambda: gan.fit(data.batch(4, drop_remainder=True), verbose=0))
+print(json.dumps(said))
+"""
+
+
+def test_default_losses_agree_with_float64_formulas():
+    gan = make()
+    real, fake = (np.random.RandomState(s).randn(6, 4) for s in (0, 1))
+    means = gan.criterion.monitors(real, fake)
+    for name, (a, b) in {
+        "k_rr": (real, real),
+        "k_ff": (fake, fake),
+        "k_rf": (real, fake),
+    }.items():
+        expected = references.mean_off_diagonal(references.rbf(a, b, 1.0))
+        np.testing.assert_allclose(means[name], expected, rtol=1e-5)

@@ -1,0 +1,283 @@
+"""What happens beside the steps of a run: figures, pictures, checkpoints, the guard.
+
+All are Keras callbacks of `gantf.GAN.fit`; steps are counted by the generator's
+optimizer, so that a resumed run goes on counting. They write into one run folder:
+logs/ (TensorBoard), metrics.csv, samples/ and checkpoints/.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gantf import plots
+from gantf.evaluate import Evaluator
+
+_TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
+    "generator_loss": "loss/generator",
+    "discriminator_loss": "loss/discriminator",
+    "generator_gradient": "gradient/generator",
+    "discriminator_gradient": "gradient/discriminator",
+    "k_rr": "kernel/real_real",
+    "k_ff": "kernel/fake_fake",
+    "k_rf": "kernel/real_fake",
+    "images_per_second": "speed/images_per_second",
+}
+
+
+class NotFinite(ArithmeticError):
+    """A loss, gradient or monitor that is NaN or infinite.
+
+    Attributes:
+      step: after how many steps.
+      terms: the names that are not finite.
+    """
+
+    def __init__(self, step: int, terms: list[str]):
+        super().__init__(
+            f"step {step}: {', '.join(terms)} {'is' if len(terms) == 1 else 'are'} "
+            "NaN or infinite"
+        )
+        self.step, self.terms = step, terms
+
+
+class Records:
+    """The figures of a run, in TensorBoard and in metrics.csv.
+
+    Args:
+      folder: of the run.
+      step: the step that the run goes on from; later rows of an interrupted run
+        are dropped, since they come again.
+    """
+
+    def __init__(self, folder: Path, step: int = 0):
+        self.writer = tf.summary.create_file_writer(str(folder / "logs"))
+        self._path = folder / "metrics.csv"
+        self._rows: list[dict[str, Any]] = []
+        if self._path.exists():
+            with self._path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if _is_whole(row)]
+            self._rows = [row for row in rows if int(row["step"]) <= step]
+            self._rewrite()
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Adds a row, and a point to each figure's curve."""
+        with self.writer.as_default(step=step):
+            for name, value in figures.items():
+                tag = name if "/" in name else f"evaluation/{name}"
+                tf.summary.scalar(_TAGS.get(name, tag), value)
+        self.writer.flush()
+        known = self._rows[0].keys() if self._rows else ()
+        row = {"step": step, **{k: f"{v:.8g}" for k, v in figures.items()}}
+        self._rows.append(row)
+        if set(row) <= set(known):
+            with self._path.open("a", newline="") as file:
+                csv.DictWriter(file, known).writerow(row)
+        else:
+            self._rewrite()
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Adds a picture (h, w, c) to TensorBoard."""
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, picture[None])
+        self.writer.flush()
+
+    def column(self, name: str) -> list[tuple[int, float]]:
+        """The (step, value) pairs of a figure so far."""
+        return [(int(r["step"]), float(r[name])) for r in self._rows if r.get(name)]
+
+    def _rewrite(self) -> None:
+        """The whole file, since a figure came that it has no column for."""
+        columns = list(dict.fromkeys(key for row in self._rows for key in row))
+        full = [{key: row.get(key, "") for key in columns} for row in self._rows]
+        self._rows = full
+        unfinished = self._path.with_suffix(".part")
+        with unfinished.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(full)
+        os.replace(unfinished, self._path)
+
+
+def _is_whole(row: Mapping[str, str | None]) -> bool:
+    """Whether a row of metrics.csv is no torn one: its step, and all its cells."""
+    return (row.get("step") or "").isdigit() and None not in row.values()
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar with the two losses only, so that it keeps to one line."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, self._losses(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, self._losses(logs))
+
+    @staticmethod
+    def _losses(logs: Mapping[str, float] | None) -> dict[str, float]:
+        shown = {"D": "discriminator_loss", "G": "generator_loss"}
+        return {short: logs[name] for short, name in shown.items() if name in logs}
+
+
+class FiniteGuard(keras.callbacks.Callback):
+    """Stops a run with `NotFinite` at the first figure that is NaN or infinite."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        terms = [
+            name for name, v in (logs or {}).items() if not math.isfinite(float(v))
+        ]
+        if terms:
+            raise NotFinite(self.model.step, terms)
+
+
+class Monitor(keras.callbacks.Callback):
+    """Every `every` steps: losses, kernel means, gradient norms, sigmas, speed.
+
+    Args:
+      records: where they go.
+      images: samples in a step, for images a second.
+      every: steps between two records.
+    """
+
+    def __init__(self, records: Records, images: int, every: int = 50):
+        super().__init__()
+        self.records, self.images, self.every = records, images, every
+
+    def on_train_begin(self, logs=None):
+        self._sigmas = tf.function(self.model.sigmas)
+        self._seconds, self._steps = 0.0, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Steps only: evaluations and pictures do not count as training time. The
+        # first step of a run traces the graph.
+        first, self._traced = not getattr(self, "_traced", False), True
+        if not first:
+            self._seconds += time.perf_counter() - self._start
+            self._steps += 1
+        step = self.model.step
+        if step % self.every:
+            return
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        if self._steps:
+            figures["images_per_second"] = self._steps * self.images / self._seconds
+            self._seconds, self._steps = 0.0, 0
+        for name, sigma in self._sigmas().items():
+            figures[f"sigma/{name}"] = float(sigma)
+        self.records.write(step, figures)
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """A picture of the same latents at the end of every epoch.
+
+    samples/step_000500.png, and "samples" in TensorBoard.
+
+    Args:
+      records: TensorBoard's writer.
+      folder: of the run.
+      draw: samples in [-1, 1] -> picture, uint8 (h, w, c).
+      count: how many samples.
+      seed: of the latents.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        folder: Path,
+        draw: Callable[[np.ndarray], np.ndarray],
+        count: int = 64,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.records, self.folder, self.draw = records, folder, draw
+        self.count, self.seed = count, seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = self.model.step
+        picture = self.draw(self.model.generate(self.count, seed=self.seed))
+        plots.save_png(self.folder / "samples" / f"step_{step:06d}.png", picture)
+        self.records.picture(step, "samples", picture)
+
+
+class Evaluate(keras.callbacks.Callback):
+    """Figures against real samples at the end of every epoch.
+
+    Args:
+      records: where they go.
+      evaluator: what compares.
+      seed: of the latents, the same at every evaluation.
+    """
+
+    def __init__(self, records: Records, evaluator: Evaluator, seed: int = 1):
+        super().__init__()
+        self.records, self.evaluator, self.seed = records, evaluator, seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = self.evaluator(lambda n: self.model.generate(n, seed=self.seed))
+        self.records.write(self.model.step, figures)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        print(f"step {self.model.step}: {shown}", flush=True)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """The whole state of a run at the end of every epoch; the last two are kept.
+
+    checkpoints/step_00000500.weights.h5 holds both nets, the running average, both
+    optimizers and the spectral vectors; generator.keras is the generator alone, the
+    one that samples are drawn from. Each is written whole or not at all.
+
+    Args:
+      folder: of the run.
+      keep: how many.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        super().__init__()
+        self.folder, self.keep = folder / "checkpoints", keep
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _check_space(self.folder, self._bytes())
+        _replace(self.folder.parent / "generator.keras", self.model.sampler.net.save)
+        name = f"step_{self.model.step:08d}.weights.h5"
+        _replace(self.folder / name, self.model.save_weights)
+        for old in checkpoints(self.folder.parent)[: -self.keep]:
+            old.unlink()
+
+    def _bytes(self) -> int:
+        """About how much is written: all numbers, the generator's twice."""
+        model = self.model
+        parts = model, model.generator_optimizer, model.discriminator_optimizer
+        held = sum(v.value.shape.num_elements() for p in parts for v in p.variables)
+        return 4 * (held + model.generator.count_params())
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    """Fails before HDF5 does, which a full disk can make crash the program."""
+    if shutil.disk_usage(folder).free < needed * 1.1 + 1e6:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _replace(path: Path, save: Callable) -> None:
+    """Saves beside the path, under a name of the same endings, and moves it there."""
+    unfinished = path.with_name(f"unfinished.{path.name.partition('.')[2]}")
+    save(unfinished, overwrite=True)
+    os.replace(unfinished, path)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first."""
+    return sorted((folder / "checkpoints").glob("step_*.weights.h5"))

@@ -1,0 +1,153 @@
+"""The command line of the scripts in my_tests/: flags -> settings -> a run.
+
+    from gantf import commandline
+    commandline.main(SETTINGS, architectures.get)
+
+Every setting is a flag; the script's own settings are the defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+# TensorFlow's own news would bury the one line that matters; it reads this first.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from gantf import experiment, settings
+from gantf.datasets import NotHere
+from gantf.experiment import RunError, RunResult
+
+_DEFINE = {
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "bool": flags.DEFINE_boolean,
+    "str": flags.DEFINE_string,
+    "Any": flags.DEFINE_string,
+}
+# What another loss or architecture decides anew, unless a flag says it.
+_DECIDED = {
+    "loss": ("loss_parameters", "penalties", "update", "critic_steps", "score"),
+    "architecture": ("size", "score", "features"),
+}
+
+
+def main(
+    defaults: Mapping[str, Any],
+    find_architecture: Callable[[str], Mapping[str, Any]],
+    argv: list[str] | None = None,
+) -> RunResult | None:
+    """Runs what the flags say; ends the program with a message where it cannot.
+
+    Args:
+      defaults: the script's settings.
+      find_architecture: name -> dict, for --architecture=NAME.
+      argv: the command line, by default the program's.
+    """
+    argv = argv or sys.argv
+    try:
+        given, dry = _read(defaults, find_architecture, argv)
+        if dry:
+            print(experiment.describe(settings.resolve(given)))
+            return None
+        result = experiment.run(given)
+    except NotHere as error:
+        command = rf"\1python {argv[0]} --data"
+        message = re.sub(r"^(\s*)--data", command, str(error), flags=re.MULTILINE)
+        print(message, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint")
+        sys.exit(130)
+    except (ValueError, RunError, flags.Error) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    print(_farewell(result, argv[0]))
+    return result
+
+
+def _read(defaults, find_architecture, argv) -> tuple[dict[str, Any], bool]:
+    """The settings that the command line stands for, and whether to run them dry."""
+    values = _define(defaults)
+    left = values(argv)
+    if values["help"].value:
+        print(f"{argv[0]}: flags and their defaults\n{values.get_help()}")
+        sys.exit(0)
+    if left[1:]:
+        raise ValueError(f"{left[1]!r} is no flag; flags are --name=value")
+    flagged = {
+        name: values[name].value
+        for name in settings.FIELDS
+        if name in values and values[name].present
+    }
+    if isinstance(flagged.get("architecture"), str):
+        flagged["architecture"] = find_architecture(flagged["architecture"])
+    given = _stored(values["settings"].value) if values["settings"].value else defaults
+    given = dict(given)
+    for decider, decided in _DECIDED.items():
+        if flagged.get(decider, given.get(decider)) != given.get(decider):
+            given = {k: v for k, v in given.items() if k not in (*decided, "workdir")}
+    return given | flagged, values["dry_run"].value
+
+
+def _define(defaults: Mapping[str, Any]) -> flags.FlagValues:
+    """A flag for each setting that a word or number can give."""
+    values = flags.FlagValues()
+    for name, field in settings.FIELDS.items():
+        kind = str(field.type).removesuffix(" | None")
+        if kind not in _DEFINE:
+            continue
+        default = defaults.get(name, field.default)
+        default = None if kind == "Any" else default
+        words = field.metadata["help"]
+        if "choices" in field.metadata:
+            words += f": {', '.join(field.metadata['choices']())}"
+        _DEFINE[kind](name, default, words, flag_values=values)
+    flags.DEFINE_string(
+        "settings", None, "a settings.json to run again", flag_values=values
+    )
+    flags.DEFINE_boolean(
+        "dry_run", False, "print settings, nets and cost only", flag_values=values
+    )
+    flags.DEFINE_boolean("help", False, "print the flags", flag_values=values)
+    return values
+
+
+def _stored(path: str) -> dict[str, Any]:
+    """The settings of a settings.json."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))["settings"]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no settings.json of a run") from None
+
+
+def _farewell(result: RunResult, script: str) -> str:
+    """What came out, what to open, and what to run next."""
+    folder, step = result.folder, result.step
+    figures = "  ".join(f"{k} {v:.4g}" for k, v in result.scores.items())
+    return "\n".join(
+        [
+            f"{folder}: {step} steps  {figures}",
+            f"open   {folder}/samples/step_{step:06d}.png",
+            f"watch  {_beside('tensorboard')} --logdir {folder.parent}",
+            f"more   {_beside('python')} {script} --settings={folder}/settings.json "
+            f"--steps={2 * step}",
+            f"draw   {_beside('python')} tools/sample.py {folder}",
+        ]
+    )
+
+
+def _beside(program: str) -> str:
+    """The program of this environment, as one would type it here."""
+    path = Path(sys.executable).parent / program
+    inside = path.exists() and path.is_relative_to(Path.cwd())
+    return os.path.relpath(path) if inside else program

@@ -1,0 +1,388 @@
+"""A run: settings -> folder -> training -> evaluation; it resumes where it stopped.
+
+runs/NAME/
+  settings.json       the settings, resolved, with versions and commit
+  logs/               TensorBoard
+  metrics.csv         the same curves as a table
+  samples/            step_000500.png, ...: always the same latents
+  checkpoints/        the last two, whole
+  generator.keras     the generator that `generate` uses, at the end
+  scores.json         every figure with its protocol, at the end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gantf
+from gantf import architecture, callbacks, datasets, features, losses, plots, shapes
+from gantf import settings as settings_
+from gantf.builder import build_pair, precision
+from gantf.choices import choose
+from gantf.evaluate import Evaluator
+from gantf.gan import GAN
+from gantf.settings import Settings
+
+_GRID = 64  # samples in a picture
+_POINTS = 2000
+
+
+class RunError(Exception):
+    """What stopped a run, in words for who started it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+      folder: of the run.
+      step: how many updates the generator has had.
+      scores: the last figures, by name.
+    """
+
+    folder: Path
+    step: int
+    scores: dict[str, float]
+
+
+def run(settings: Mapping[str, Any]) -> RunResult:
+    """Trains as the settings say, or goes on with the run in their folder.
+
+    Args:
+      settings: see `gantf.settings.Settings`; what is left out has its default.
+
+    Raises:
+      ValueError: settings that cannot be; before anything is written.
+      RunError: a folder that belongs to another run, or what stopped the training.
+    """
+    resolved = settings_.resolve(settings)
+    source = open_source(resolved)
+    with precision(resolved.precision):
+        strategy = choose("strategy", resolved.strategy, _STRATEGIES)()
+        _check_share(resolved, strategy.num_replicas_in_sync)
+        with strategy.scope():
+            gan = make_gan(resolved)
+        folder = _claim(resolved)
+        _say(_opening(resolved, source, gan, strategy))
+        step = _restore(gan, folder)
+        with _in_words(folder):
+            scores = _train(gan, resolved, source, folder, step)
+    return RunResult(folder, gan.step, scores)
+
+
+def open_source(settings: Settings) -> Any:
+    """The training images of a run.
+
+    Raises:
+      ValueError: no such set, or one that does not fit the architecture.
+    """
+    sample = architecture.read_sample(settings.architecture["sample"])
+    channels = sample[-1] if len(sample) == 3 else None
+    source = datasets.find(settings.data, size=settings.size, channels=channels)
+    if source.shape != sample:
+        raise ValueError(
+            f"{settings.data} has samples of {shapes.show(source.shape)}, and the "
+            f"architecture makes {shapes.show(sample)}; choose another of the two"
+        )
+    if settings.batch_size > source.n:
+        raise ValueError(
+            f"a batch of {settings.batch_size} is larger than the set: {source.name} "
+            f"has {source.n} images; give --batch_size={source.n} or less"
+        )
+    return source
+
+
+def make_gan(settings: Settings) -> GAN:
+    """The nets of a run, compiled; call it in the strategy's scope."""
+    keras.utils.set_random_seed(settings.seed)
+    generator, discriminator = build_pair(settings.architecture)
+    gan = GAN(
+        generator,
+        discriminator,
+        loss=losses.get(settings.loss, **settings.loss_parameters),
+        penalties=settings.penalties,
+        latent=settings.architecture["latent"],
+        update=settings.update,
+        critic_steps=settings.critic_steps,
+        classes=settings.architecture["classes"],
+        ema=settings.ema,
+        seed=settings.seed,
+    )
+    gan.compile(
+        *(
+            keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2)
+            for rate in (settings.generator_lr, settings.discriminator_lr)
+        )
+    )
+    return gan
+
+
+def describe(settings: Settings) -> str:
+    """The settings, both nets as tables and the cost of a step."""
+    nets = architecture.read(settings.architecture)
+    generator = nets.generator, (nets.latent.size,), nets.classes
+    discriminator = nets.discriminator, nets.sample, nets.classes
+    # The generator goes forward and back (3); the discriminator so for real (3) and
+    # for fake samples (3), and once more back to the generator.
+    g, d = shapes.macs(*generator), shapes.macs(*discriminator)
+    if settings.update == "simultaneous":
+        cost = 3 * g + 7 * d
+    else:
+        cost = settings.critic_steps * (g + 6 * d) + 3 * g + 3 * d
+    cost *= settings.batch_size
+    shown = settings.to_dict() | {"architecture": nets.reference}
+    lines = [f"{key:17} {value}" for key, value in shown.items()]
+    lines += ["", "generator", shapes.table(*generator)]
+    lines += ["", "discriminator", shapes.table(*discriminator)]
+    lines += ["", f"a step: about {cost / 1e9:.1f} G multiply-adds"]
+    if settings.penalties:
+        lines[-1] += ", less those of its penalties"
+    return "\n".join(lines)
+
+
+def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dict:
+    """From `step` to the end: fits, then writes scores.json."""
+    evaluator = Evaluator(
+        source, features.get(settings.features), settings.evaluate_samples
+    )
+    records = callbacks.Records(folder, step)
+    count, draw = _picture(source)
+    evaluation = callbacks.Evaluate(records, evaluator)
+    beside = [
+        callbacks.Progress(),
+        callbacks.FiniteGuard(),
+        callbacks.Monitor(records, settings.batch_size, settings.log_every),
+        callbacks.SampleGrid(records, folder, draw, count, settings.seed),
+        evaluation,
+        callbacks.Checkpoint(folder),
+    ]
+    for first, last, steps in _segments(step, settings.steps, settings.evaluate_every):
+        stream = datasets.stream(
+            source,
+            settings.batch_size,
+            seed=settings.seed,
+            start=gan.step * gan.critic_steps,
+        )
+        gan.fit(
+            stream,
+            initial_epoch=first,
+            epochs=last,
+            steps_per_epoch=steps,
+            callbacks=beside,
+        )
+    if not records.column(evaluator.columns[-1]):
+        evaluation.set_model(gan)
+        evaluation.on_epoch_end(0)  # of a finished run whose table was lost
+    scores = {name: records.column(name)[-1][1] for name in evaluator.columns}
+    protocol = {**evaluator.protocol, "ema": settings.ema, "seed": evaluation.seed}
+    found = {"step": gan.step, "figures": scores, "protocol": protocol}
+    _write_json(folder / "scores.json", found)
+    return scores
+
+
+def _segments(step: int, steps: int, every: int) -> Iterator[tuple[int, int, int]]:
+    """(initial epoch, epochs, steps an epoch) of the calls of fit; at least none.
+
+    An epoch ends at each multiple of `every`, and at the last step.
+    """
+    while step < steps:
+        first = step // every
+        whole = (steps - step) // every if step % every == 0 else 0
+        length = every if whole else min((first + 1) * every, steps) - step
+        yield first, first + max(whole, 1), length
+        step += length * max(whole, 1)
+
+
+def _picture(source) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
+    """How many samples a picture has, and how it is drawn."""
+    if len(source.shape) == 3:
+        return _GRID, lambda samples: plots.grid(plots.to_uint8(samples))
+    real = source.read(np.arange(min(source.n, _POINTS)))
+    return _POINTS, lambda samples: plots.scatter(samples, real)
+
+
+def _claim(settings: Settings) -> Path:
+    """Takes the folder for this run, or refuses; writes settings.json."""
+    folder = settings.folder
+    path = folder / "settings.json"
+    here = {"versions": _versions(), "commit": _commit()}
+    about = {"settings": settings.to_dict(), **here}
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder} is a file; give another --workdir")
+        if path.exists():
+            about = _read_about(path) | {"settings": about["settings"]}
+            _check_same(settings, path)
+            about["resumed"] = [*about.get("resumed", []), here]
+        elif folder.exists() and any(folder.iterdir()):
+            raise RunError(
+                f"{folder} is no run's folder and not empty; give another --workdir"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(path, about)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _check_same(settings: Settings, path: Path) -> None:
+    """Refuses a folder whose run has other settings than these."""
+    if not settings.resume:
+        raise RunError(
+            f"{path.parent} holds a run already, which --noresume would write over; "
+            "give another --workdir, or delete it"
+        )
+    differences = settings.differences(_read_about(path)["settings"])
+    if differences:
+        raise RunError(
+            f"{path.parent} holds a run with other settings "
+            f"({'; '.join(differences)}); give another --workdir, or those settings "
+            "to go on with it"
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "gantf": gantf.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _restore(gan: GAN, folder: Path) -> int:
+    """Loads the newest checkpoint; the step that it was made at, or 0."""
+    found = callbacks.checkpoints(folder)
+    if not found:
+        return 0
+    try:
+        gan.load_weights(found[-1])
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"{found[-1]} cannot be read ({_one_line(error)}); delete it to go on from "
+            f"{found[-2].name if len(found) > 1 else 'the start'}"
+        ) from error
+    _say(f"{folder}: goes on from step {gan.step}")
+    return gan.step
+
+
+def _opening(settings: Settings, source, gan: GAN, strategy) -> str:
+    """What a run is about to do, for who watches it."""
+    weights = [
+        sum(int(np.prod(v.shape)) for v in net.trainable_variables)
+        for net in (gan.generator, gan.discriminator)
+    ]
+    replicas = strategy.num_replicas_in_sync
+    return (
+        f"data   {source.name}: {source.n:,} samples as {shapes.show(source.shape)}\n"
+        f"nets   generator {weights[0]:,}, discriminator {weights[1]:,} parameters\n"
+        f"loss   {settings.loss}, {settings.update}, score of {settings.score}\n"
+        f"run    {settings.folder}, {settings.steps} steps of {settings.batch_size} "
+        f"on {replicas} device{'s' * (replicas > 1)} in {settings.precision}"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _one_strategy() -> tf.distribute.Strategy:
+    return tf.distribute.get_strategy()
+
+
+def _all_gpus() -> tf.distribute.Strategy:
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else _one_strategy()
+
+
+_STRATEGIES = {
+    "auto": _all_gpus,
+    "one": _one_strategy,
+    "mirrored": lambda: tf.distribute.MirroredStrategy(),
+}
+
+
+def _check_share(settings: Settings, replicas: int) -> None:
+    if settings.batch_size % replicas:
+        raise RunError(
+            f"a batch of {settings.batch_size} cannot be shared out equally to "
+            f"{replicas} devices; give a multiple of {replicas}"
+        )
+
+
+@contextlib.contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Turns what may stop a training into a RunError of one line."""
+    try:
+        yield
+    except callbacks.NotFinite as error:
+        found = callbacks.checkpoints(folder)
+        kept = f"{found[-1]} is from before" if found else "there is no checkpoint yet"
+        raise RunError(
+            f"{error}; {kept}. Try lower learning rates or the bounded loss rmb"
+        ) from error
+    except (tf.errors.OpError, datasets.ReadError) as error:
+        words = datasets.explain(error)
+        if words is None:
+            raise
+        raise RunError(words) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise RunError(
+            f"no space left for {folder}; free some and start again: the run goes on "
+            "from its last checkpoint"
+        ) from error
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that gantf runs from, if it is one."""
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """The settings.json of a run."""
+    try:
+        about = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        about = None
+    if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
+        raise RunError(
+            f"{path} is torn; delete {path.parent}, or give another --workdir"
+        )
+    return about
+
+
+def _write_json(path: Path, value: Any) -> None:
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    os.replace(unfinished, path)
+
+
+def _one_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,210 @@
+"""The settings of a run: names, defaults, checks, and what they resolve to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gantf import architecture, features, losses, penalties
+from gantf.choices import choose, hint
+from gantf.gan import UPDATES
+
+STRATEGIES = ("auto", "one", "mirrored")
+PRECISIONS = ("float32", "mixed_bfloat16")
+_LEAST = {"seed": 0, "batch_size": 2, "evaluate_samples": 2}  # others: 1
+_BELOW_1 = ("beta_1", "beta_2", "ema")
+# A run may go on with other values of these.
+_FREE = ("steps", "workdir", "resume", "strategy")
+
+
+def _setting(default: Any, help: str, **metadata) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run; `resolve` makes them from a dict.
+
+    None stands for what another setting decides: the loss its penalties, update,
+    critic steps and score width; the architecture the size; the name the folder.
+    """
+
+    architecture: Any = _setting(None, "name or dict of an architecture")
+    name: str = _setting("gan", "of the run")
+    data: str = _setting(
+        "embedded", "a set's name, tfds:NAME, or a folder, zip or npz of images"
+    )
+    loss: str = _setting("rep", "name of the loss", choices=losses.names)
+    loss_parameters: Mapping | None = _setting(None, "parameters of the loss")
+    penalties: Any = _setting(None, "of the discriminator, as in gp or gp:10; or none")
+    update: str | None = _setting(
+        None, "simultaneous or alternating", choices=lambda: UPDATES
+    )
+    critic_steps: int | None = _setting(None, "critic steps of an alternating update")
+    score: int | None = _setting(None, "width of the score")
+    steps: int = _setting(100_000, "updates of the generator")
+    batch_size: int = _setting(64, "real samples in a batch, and generated ones")
+    size: int | None = _setting(None, "side of the images; the architecture decides")
+    generator_lr: float = _setting(2e-4, "learning rate of the generator, per step")
+    discriminator_lr: float = _setting(2e-4, "learning rate of the discriminator")
+    beta_1: float = _setting(0.5, "of Adam")
+    beta_2: float = _setting(0.999, "of Adam")
+    ema: float = _setting(0.999, "decay of the generator's running average; 0: none")
+    precision: str = _setting("float32", "of the nets", choices=lambda: PRECISIONS)
+    strategy: str = _setting(
+        "auto", "auto takes all GPUs, or the one device", choices=lambda: STRATEGIES
+    )
+    workdir: str | None = _setting(None, "folder of the run; by default runs/NAME-LOSS")
+    resume: bool = _setting(True, "go on where the folder's run stopped")
+    seed: int = _setting(0, "of weights, latents and the order of the data")
+    evaluate_every: int = _setting(1000, "steps between evaluations and checkpoints")
+    evaluate_samples: int = _setting(5000, "real and generated samples compared")
+    log_every: int = _setting(50, "steps between points of the curves")
+    features: str | None = _setting(
+        None, "what samples are compared in", choices=features.names
+    )
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """What keeps a run with the settings `other` from going on with these."""
+        mine = self.to_dict()
+        return [
+            f"{key} was {_short(other.get(key))}, not {_short(mine[key])}"
+            for key in mine
+            if key not in _FREE and other.get(key) != mine[key]
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON would give it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return Path(self.workdir)
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def resolve(given: Mapping[str, Any]) -> Settings:
+    """Checks settings and decides what they leave open.
+
+    Raises:
+      ValueError: an unknown setting, a value that it does not take, or settings
+        that do not fit each other.
+    """
+    for key in given:
+        if key not in FIELDS:
+            raise ValueError(f"unknown setting {key!r}{hint(key, FIELDS)}")
+    settings = Settings(**{k: _checked(k, v) for k, v in given.items()})
+    parameters = dict(settings.loss_parameters or {})
+    loss = losses.get(settings.loss, **parameters)
+    checked = architecture.read(settings.architecture)
+    score = settings.score if settings.score is not None else loss.score_dim
+    checked = checked.with_score(score)
+    if loss.score_dim not in (None, checked.score):
+        raise ValueError(
+            f"loss {settings.loss!r} needs a score of width {loss.score_dim}, not "
+            f"{checked.score}; leave score out, or choose another loss"
+        )
+    size = _size(settings, checked.sample)
+    if (settings.features == "points") != (size is None) and settings.features:
+        raise ValueError(
+            f"features {settings.features!r} do not fit samples of "
+            f"{'x'.join(map(str, checked.sample))}; leave features out"
+        )
+    update = settings.update or loss.update
+    points = len(checked.sample) == 1
+    grey28 = checked.sample == (28, 28, 1)
+    critic_steps = settings.critic_steps
+    if critic_steps is None:
+        critic_steps = loss.critic_steps if update == loss.update else 1
+    if update == "simultaneous" and critic_steps != 1:
+        raise ValueError(
+            f"a simultaneous update has one critic step, not {critic_steps}; "
+            "give update alternating too"
+        )
+    return dataclasses.replace(
+        settings,
+        architecture=checked.to_dict(),
+        loss_parameters=json.loads(json.dumps(loss.parameters)),
+        penalties=_penalties(settings.penalties, loss),
+        update=update,
+        critic_steps=critic_steps,
+        score=checked.score,
+        size=size,
+        workdir=settings.workdir or f"runs/{settings.name}-{settings.loss}",
+        features=settings.features
+        or ("points" if points else "mnistnet" if grey28 else "pixels"),
+    )
+
+
+def _checked(key: str, value: Any) -> Any:
+    """The value in its field's type, if it may stand there."""
+    field = FIELDS[key]
+    if value is None and field.default is None:
+        return None
+    kind = str(field.type).removesuffix(" | None")
+    least = _LEAST.get(key, 1)
+    if kind == "int" and (type(value) is not int or value < least):
+        raise ValueError(f"{key} is a whole number from {least}, not {value!r}")
+    if kind == "float":
+        below = 1 if key in _BELOW_1 else 1e9
+        if type(value) not in (int, float) or not 0 <= value < below:
+            also = " and below 1" if key in _BELOW_1 else ""
+            raise ValueError(f"{key} is a number from 0{also}, not {value!r}")
+        return float(value)
+    if kind == "bool" and type(value) is not bool:
+        raise ValueError(f"{key} is true or false, not {value!r}")
+    if kind == "Mapping" and not isinstance(value, Mapping):
+        raise ValueError(f"{key} is a dict, not {value!r}")
+    if kind == "str":
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{key} is a word, not {value!r}")
+        if "choices" in field.metadata:
+            choose(key, value, dict.fromkeys(field.metadata["choices"]()))
+    return value
+
+
+def _size(settings: Settings, sample: tuple[int, ...]) -> int | None:
+    if len(sample) == 1:
+        return None
+    if sample[0] != sample[1]:
+        raise ValueError(f"images are squares, and the architecture makes {sample}")
+    if settings.size not in (None, sample[0]):
+        raise ValueError(
+            f"size {settings.size} does not fit the architecture, which makes images "
+            f"of {sample[0]}; choose another architecture, or leave size out"
+        )
+    return sample[0]
+
+
+def _penalties(given: Any, loss: losses.Loss) -> list:
+    """The penalties as [name, parameters] pairs: given, or the loss's own."""
+    if given is None:
+        given = list(loss.penalties)
+    if given == "none":
+        given = []
+    if isinstance(given, str):
+        given = given.split(",")
+    pairs = []
+    for item in given:
+        if isinstance(item, str):
+            name, _, weight = item.partition(":")
+            try:
+                item = name, {"weight": float(weight)} if weight else {}
+            except ValueError:
+                raise ValueError(
+                    f"a penalty is a name and a weight, as in gp:10, not {item!r}"
+                ) from None
+        name, parameters = item
+        pairs.append([name, penalties.get(name, **parameters).parameters])
+    return pairs
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

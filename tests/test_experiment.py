@@ -1,0 +1,410 @@
+"""Tests of experiment.py: a whole run, resuming, refusals; on real small images."""
+
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_callbacks import read_csv, read_events
+from test_settings import SMALL
+
+from gantf import callbacks, experiment
+from gantf.sampler import Sampler
+
+SETTINGS = {
+    "architecture": SMALL,
+    "data": "embedded",
+    "batch_size": 16,
+    "steps": 6,
+    "evaluate_every": 3,
+    "evaluate_samples": 100,
+    "log_every": 1,
+}
+
+
+def run(folder, **settings):
+    return experiment.run({**SETTINGS, "workdir": str(folder), **settings})
+
+
+def last_weights(folder):
+    """All arrays of the newest checkpoint, by their path in the file."""
+    found = {}
+    with h5py.File(callbacks.checkpoints(folder)[-1]) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return found
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys() and len(one) > 20
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return run(folder)
+
+
+def test_a_run_leaves_everything(whole):
+    folder = whole.folder
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoints",
+        "generator.keras",
+        "logs",
+        "metrics.csv",
+        "samples",
+        "scores.json",
+        "settings.json",
+    ]
+    assert whole.step == 6
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == [
+        "step_000003.png",
+        "step_000006.png",
+    ]
+    rows = read_csv(folder)
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 3, 4, 5, 6, 6]
+    tags = read_events(folder)
+    assert {
+        "loss/generator",
+        "kernel/real_fake",
+        "samples",
+        "evaluation/kid_pixels",
+    } <= set(tags)
+
+
+def test_settings_are_written_whole(whole):
+    about = json.loads((whole.folder / "settings.json").read_text())
+    stored = about["settings"]
+    assert stored["architecture"]["generator"] == SMALL["generator"]
+    assert stored["loss_parameters"] == {
+        "rep_weights": [0.0, -1.0],
+        "kernel": "rbf:1",
+        "estimator": "ustat",
+    }
+    assert about["versions"]["keras"] == keras.__version__
+    assert set(about) == {"settings", "versions", "commit"}
+
+
+def test_scores_carry_their_protocol(whole):
+    found = json.loads((whole.folder / "scores.json").read_text())
+    assert found["step"] == 6
+    assert found["figures"] == whole.scores
+    assert set(found["figures"]) == {"kid_pixels", "kid_pixels_std", "fd_pixels"}
+    assert found["protocol"]["n_real"] == found["protocol"]["n_fake"] == 100
+    assert found["protocol"]["ema"] == 0.999
+
+
+def test_the_last_figures_are_those_of_the_saved_generator(whole):
+    from gantf import datasets, evaluate, features
+
+    source = datasets.find("embedded", size=8, channels=1)
+    evaluator = evaluate.Evaluator(source, features.get("pixels"), 100)
+    sampler = Sampler.of_run(whole.folder)
+    figures = evaluator(lambda n: sampler.generate(n, seed=1))
+    for name, value in figures.items():
+        assert value == pytest.approx(whole.scores[name], rel=1e-4)
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path):
+    folder = tmp_path / "broken"
+    killed = []
+
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            killed.append(1)
+            if len(killed) == 5:
+                raise KeyboardInterrupt
+
+    original = callbacks.FiniteGuard
+    callbacks.FiniteGuard = Kill
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(folder)
+    finally:
+        callbacks.FiniteGuard = original
+    assert [p.name for p in callbacks.checkpoints(folder)] == [
+        "step_00000003.weights.h5"
+    ]
+    assert run(folder).scores == pytest.approx(whole.scores)
+    assert_same(last_weights(folder), last_weights(whole.folder))
+    rows = [
+        {k: v for k, v in row.items() if "second" not in k} for row in read_csv(folder)
+    ]
+    expected = [
+        {k: v for k, v in row.items() if "second" not in k}
+        for row in read_csv(whole.folder)
+    ]
+    assert rows == expected
+
+
+def test_more_steps_go_on_from_the_end(whole, tmp_path):
+    folder = tmp_path / "longer"
+    run(folder, steps=4)  # an evaluation at 3 and one at the end
+    assert run(folder, steps=6).step == 6
+    assert_same(last_weights(folder), last_weights(whole.folder))
+
+
+def test_a_finished_run_started_again_stays_as_it_is(whole):
+    before = last_weights(whole.folder)
+    again = run(whole.folder)
+    assert again.step == 6 and again.scores == whole.scores
+    assert_same(before, last_weights(whole.folder))
+
+
+def test_another_seed_gives_another_run(whole, tmp_path):
+    other = run(tmp_path / "other", seed=1)
+    assert other.scores != whole.scores
+
+
+def test_points_and_every_kind_of_loss(tmp_path):
+    points = {
+        "latent": "uniform-4",
+        "sample": "2",
+        "generator": "dense-16-relu dense-2",
+        "discriminator": "dense-16-sn-lrelu dense-4-sn",
+    }
+    for loss in ("rmb", "mmd_t", "wasserstein"):
+        result = run(
+            tmp_path / loss, architecture=points, data="ring", loss=loss, steps=2
+        )
+        assert set(result.scores) == {"kid_points", "kid_points_std", "fd_points"}
+        assert (tmp_path / loss / "samples" / "step_000002.png").exists()
+
+
+def test_bfloat16_runs_and_leaves_the_policy_alone(tmp_path):
+    assert run(tmp_path / "half", precision="mixed_bfloat16", steps=2).step == 2
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_mirrored_run_equals_one_device(in_process, tmp_path):
+    found = [
+        in_process(_MIRRORED, strategy, str(tmp_path / strategy))
+        for strategy in ("one", "mirrored")
+    ]
+    assert found[0]["replicas"] == 1 and found[1]["replicas"] == 2
+    for name, value in found[0]["figures"].items():
+        assert found[1]["figures"][name] == pytest.approx(value, rel=2e-3, abs=2e-3)
+
+
+_MIRRORED = """
+import json, sys
+import tensorflow as tf
+if sys.argv[1] == "mirrored":
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from gantf import experiment
+from test_experiment import SETTINGS
+replicas = experiment._STRATEGIES[sys.argv[1]]().num_replicas_in_sync
+result = experiment.run(
+    {**SETTINGS, "strategy": sys.argv[1], "workdir": sys.argv[2], "steps": 3})
+from test_callbacks import read_csv
+from pathlib import Path
+row = [r for r in read_csv(Path(sys.argv[2])) if r["generator_loss"]][-1]
+figures = {k: float(v) for k, v in row.items() if v and "second" not in k}
+print(json.dumps({"replicas": replicas, "figures": figures | result.scores}))
+"""
+
+
+@pytest.mark.parametrize("gpus, replicas", [(0, 1), (1, 1), (3, 3)])
+def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"] * gpus)
+    mirrored = type("Mirrored", (), {"num_replicas_in_sync": gpus})
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", mirrored)
+    assert experiment._STRATEGIES["auto"]().num_replicas_in_sync == replicas
+
+
+def refused(folder, error=experiment.RunError, **settings):
+    with pytest.raises(error) as caught:
+        run(folder, **settings)
+    return str(caught.value)
+
+
+def test_error_folder_of_other_settings(whole):
+    before = last_weights(whole.folder)
+    assert refused(whole.folder, seed=1) == (
+        f"{whole.folder} holds a run with other settings (seed was 0, not 1); give "
+        "another --workdir, or those settings to go on with it"
+    )
+    assert refused(whole.folder, resume=False) == (
+        f"{whole.folder} holds a run already, which --noresume would write over; give "
+        "another --workdir, or delete it"
+    )
+    assert_same(before, last_weights(whole.folder))
+
+
+def test_error_folder_of_something_else(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert refused(tmp_path) == (
+        f"{tmp_path} is no run's folder and not empty; give another --workdir"
+    )
+    assert refused(tmp_path / "thesis.tex") == (
+        f"{tmp_path / 'thesis.tex'} is a file; give another --workdir"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_error_batch_larger_than_the_set_writes_nothing(tmp_path):
+    assert refused(tmp_path / "new", ValueError, batch_size=6000) == (
+        "a batch of 6000 is larger than the set: embedded has 5000 images; give "
+        "--batch_size=5000 or less"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_error_settings_that_no_gan_has_leave_no_folder(tmp_path):
+    for wrong in ({"critic_steps": 3}, {"ema": 1.5}, {"evaluate_samples": 1}):
+        refused(tmp_path / "new", ValueError, **wrong)
+    assert not (tmp_path / "new").exists()
+
+
+def test_error_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "run"
+    assert refused(folder) == f"{folder} cannot be written: Not a directory"
+
+
+def test_a_damaged_folder_is_mended_or_told(tmp_path):
+    folder = tmp_path / "run"
+    first = run(folder, steps=3)
+    table = folder / "metrics.csv"
+    table.write_text(table.read_text() + "5,0.1")  # torn
+    assert run(folder, steps=3).scores == first.scores
+    table.unlink()
+    assert run(folder, steps=3).scores == pytest.approx(first.scores)
+    about = json.loads((folder / "settings.json").read_text())
+    assert len(about["resumed"]) == 2 and set(about["resumed"][0]) == {
+        "versions",
+        "commit",
+    }
+    (folder / "settings.json").write_text("{}")
+    assert refused(folder) == (
+        f"{folder / 'settings.json'} is torn; delete {folder}, or give another "
+        "--workdir"
+    )
+
+
+def test_error_data_of_another_shape(tmp_path):
+    assert refused(tmp_path / "new", ValueError, data="ring") == (
+        "ring: points in the plane have neither size nor channels; they go with an "
+        "architecture whose sample is 2"
+    )
+    points = {
+        **SMALL,
+        "sample": "2",
+        "generator": "dense-2",
+        "discriminator": "dense-4",
+    }
+    assert refused(tmp_path / "new", ValueError, architecture=points) == (
+        "embedded has samples of 28x28x1, and the architecture makes 2; choose another "
+        "of the two"
+    )
+
+
+def test_error_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    folder = tmp_path / "nan"
+    run(folder, steps=3)
+    before = last_weights(folder)
+    make = experiment.make_gan
+
+    def broken(settings):
+        gan = make(settings)
+        step = gan.train_step
+        gan.train_step = lambda data: {
+            k: v / 0.0 if k == "k_ff" else v for k, v in step(data).items()
+        }
+        return gan
+
+    monkeypatch.setattr(experiment, "make_gan", broken)
+    checkpoint = callbacks.checkpoints(folder)[-1]
+    assert refused(folder) == (
+        f"step 4: k_ff is NaN or infinite; {checkpoint} is from before. Try lower "
+        "learning rates or the bounded loss rmb"
+    )
+    assert_same(before, last_weights(folder))
+
+
+def test_error_torn_checkpoint(tmp_path):
+    folder = tmp_path / "torn"
+    run(folder)
+    newest = callbacks.checkpoints(folder)[-1]
+    newest.write_bytes(newest.read_bytes()[:2000])
+    message = refused(folder, steps=9)
+    assert message.startswith(f"{newest} cannot be read (")
+    assert message.endswith("); delete it to go on from step_00000003.weights.h5")
+    newest.unlink()
+    assert run(folder, steps=9).step == 9
+
+
+def test_error_image_torn_in_the_middle(tmp_path):
+    # Its end is whole, so that only decoding finds the fault.
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.RandomState(0)
+    for i in range(40):
+        noise = rng.randint(0, 256, (40, 40, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(folder / f"{i:02d}.png")
+    data = bytearray((folder / "07.png").read_bytes())
+    data[1000:1100] = bytes(100)
+    (folder / "07.png").write_bytes(data)
+    message = refused(tmp_path / "run", data=str(folder), evaluate_samples=40)
+    assert "07.png" in message and "\n" not in message
+
+
+def test_error_full_disk(tmp_path, monkeypatch):
+    folder = tmp_path / "full"
+
+    def save(*arguments, **keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save_weights", save)
+    assert refused(folder) == (
+        f"no space left for {folder}; free some and start again: the run goes on from "
+        "its last checkpoint"
+    )
+
+
+def test_segments_end_at_each_evaluation_and_at_the_last_step():
+    def steps(*numbers):
+        return list(experiment._segments(*numbers))
+
+    assert steps(0, 6, 3) == [(0, 2, 3)]
+    assert steps(0, 7, 3) == [(0, 2, 3), (2, 3, 1)]
+    assert steps(4, 12, 3) == [(1, 2, 2), (2, 4, 3)]
+    assert steps(6, 6, 3) == []
+    assert steps(0, 2, 3) == [(0, 1, 2)]
+
+
+def test_describe_shows_settings_tables_and_cost():
+    from gantf import settings
+
+    shown = experiment.describe(settings.resolve(SETTINGS))
+    assert "generator_lr      0.0002" in shown
+    assert "tconv4-1-s2-tanh" in shown and "multiply-adds" in shown
+    # G: 4*128 + 4*4*8*16*1 = 2,560; D: 4*4*16*8 + 128*4 = 2,560; 16 (3 G + 7 D).
+    assert (
+        shown.splitlines()[-1]
+        == f"a step: about {16 * 10 * 2560 / 1e9:.1f} G multiply-adds"
+    )
+
+
+def test_a_seed_decides_the_first_weights():
+    from gantf import settings
+
+    def first(seed):
+        tf.keras.backend.clear_session()
+        resolved = settings.resolve({**SETTINGS, "seed": seed})
+        return experiment.make_gan(resolved).get_weights()
+
+    assert all(np.array_equal(a, b) for a, b in zip(first(0), first(0)))
+    assert not all(np.array_equal(a, b) for a, b in zip(first(0), first(1)))

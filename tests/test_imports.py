@@ -1,0 +1,157 @@
+"""Who imports whom: the arrows of the design, read from the sources."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import architectures
+import gantf
+
+# module of gantf -> the modules of gantf that it may import; "choices" is a leaf that
+# all may. A new module gets a line here.
+ARROWS = {
+    "choices": "",
+    "spec": "reference",  # inside from_reference
+    "reference": "spec",
+    "shapes": "spec",
+    "architecture": "spec shapes",
+    "layers": "layers.convolution layers.plain layers.spectral",
+    "layers.convolution": "",
+    "layers.plain": "",
+    "layers.spectral": "layers.convolution",
+    "builder": "layers shapes spec architecture",
+    "kernels": "",
+    "mmd": "kernels",
+    "losses": "kernels mmd",
+    "penalties": "",
+    "sampler": "architecture",
+    "gan": "losses penalties layers architecture sampler",
+    "images": "",
+    "readers": "images",
+    "toy": "",
+    "datasets": "readers toy",
+    "features": "builder readers",
+    "metrics": "kernels mmd",
+    "evaluate": "features metrics datasets plots",
+    "plots": "",
+    "callbacks": "plots evaluate",
+    "settings": "architecture features gan losses penalties",
+    "experiment": "gan builder datasets callbacks evaluate features architecture "
+    "shapes spec losses penalties plots settings",
+    "commandline": "experiment settings datasets",  # the flags of my_tests and tools
+}
+# Modules that load neither TensorFlow nor Keras, whatever they import.
+WORDS = "choices spec reference shapes architecture".split()
+# Modules that run on every Keras backend.
+BACKENDS = "layers layers.convolution layers.plain layers.spectral builder kernels mmd "
+BACKENDS = (BACKENDS + "losses metrics").split()
+TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard"}
+
+ROOT = Path(gantf.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): (
+        path
+    )
+    for path in sorted(ROOT.rglob("*.py"))
+}
+del SOURCES["__init__"]  # imports nothing before it is used; see below
+
+
+def imports(path, nested=True):
+    """The dotted names of all modules that a file imports."""
+    tree = ast.parse(path.read_text("utf-8"))
+    nodes = ast.walk(tree) if nested else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+    return found
+
+
+def own(path, nested=True):
+    """The modules of gantf that a file imports, by their names in gantf."""
+    names = {name.removeprefix("gantf.") for name in imports(path, nested)}
+    return names & set(SOURCES)
+
+
+def outside(path):
+    """The packages that a file imports."""
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def test_the_table_has_a_line_for_every_module():
+    missing = sorted(set(SOURCES) - set(ARROWS))
+    assert not missing, f"new modules need their arrows in ARROWS: {missing}"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_modules_import_along_the_arrows(name):
+    allowed = {*ARROWS.get(name, "").split(), "choices", name}
+    other = sorted(own(SOURCES[name]) - allowed)
+    assert not other, f"{name} may not import {other}"
+
+
+def test_the_arrows_have_no_circle():
+    arrows = {name: set(line.split()) for name, line in ARROWS.items()}
+    arrows["spec"].remove("reference")  # not while it is loaded; see below
+    arrows["layers"] |= {"choices"}
+    while leaves := {name for name, others in arrows.items() if not others}:
+        arrows = {
+            name: others - leaves - {"choices"}
+            for name, others in arrows.items()
+            if name not in leaves
+        }
+    assert not arrows
+
+
+def test_spec_loads_reference_only_where_it_is_used():
+    assert "reference" in own(SOURCES["spec"])
+    assert own(SOURCES["spec"], nested=False) == {"choices"}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_language_knows_no_framework(name):
+    assert outside(SOURCES[name]) <= {*sys.stdlib_module_names, "gantf"}
+
+
+@pytest.mark.parametrize("name", [n for n in BACKENDS if n in SOURCES])
+def test_numerics_run_on_every_backend(name):
+    assert not outside(SOURCES[name]) & TENSORFLOW
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_gantf_knows_no_architectures_and_no_experiments(name):
+    other = {"architectures", "my_tests", "tests", "tools"}
+    assert not outside(SOURCES[name]) & other
+
+
+def test_the_package_itself_imports_nothing():
+    assert imports(ROOT / "__init__.py") == {"importlib"}
+
+
+ZOO = sorted(Path(architectures.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", ZOO, ids=lambda path: path.stem)
+def test_architectures_are_data(path):
+    assert outside(path) <= {*sys.stdlib_module_names, "architectures"}
+
+
+def test_public_names_are_modules_and_names():
+    for name in gantf.__all__:
+        module = gantf._NAMES.get(name, name)
+        assert module in ARROWS, name
+        if module in SOURCES:
+            assert getattr(gantf, name) is not None
+    assert set(dir(gantf)) == {*gantf.__all__, "__version__"}
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError) as caught:
+        _ = gantf.lossess
+    assert str(caught.value) == "module 'gantf' has no attribute 'lossess'"

@@ -1,0 +1,123 @@
+"""Tests of settings.py: defaults, what decides what, messages."""
+
+import json
+
+import pytest
+
+from gantf import settings
+
+SMALL = {
+    "latent": "normal-4",
+    "sample": "8x8x1",
+    "generator": "dense-4x4x8-bn-relu tconv4-1-s2-tanh",
+    "discriminator": "conv4-8-s2-sn-lrelu flatten dense-4-sn",
+}
+
+
+def test_the_loss_decides_score_penalties_and_update():
+    resolved = settings.resolve({"architecture": SMALL, "loss": "wasserstein"})
+    assert resolved.score == 1
+    assert resolved.architecture["discriminator"].endswith("dense-1-sn")
+    assert resolved.penalties == [["gp", {"weight": 10.0, "target": 1.0}]]
+    assert (resolved.update, resolved.critic_steps) == ("alternating", 5)
+    assert resolved.workdir == "runs/gan-wasserstein"
+
+
+def test_the_architecture_decides_size_and_features():
+    resolved = settings.resolve({"architecture": SMALL})
+    assert (resolved.size, resolved.score, resolved.features) == (8, 4, "pixels")
+    points = {
+        **SMALL,
+        "sample": "2",
+        "generator": "dense-2",
+        "discriminator": "dense-4",
+    }
+    assert settings.resolve({"architecture": points}).features == "points"
+
+
+def test_what_is_given_stands():
+    resolved = settings.resolve(
+        {
+            "architecture": SMALL,
+            "loss": "wasserstein",
+            "penalties": "none",
+            "update": "simultaneous",
+            "workdir": "elsewhere",
+        }
+    )
+    assert resolved.penalties == [] and resolved.critic_steps == 1
+    assert resolved.workdir == "elsewhere"
+    weighted = settings.resolve({"architecture": SMALL, "penalties": "gp:0.5"})
+    assert weighted.penalties == [["gp", {"weight": 0.5, "target": 1.0}]]
+
+
+def test_resolving_is_done_once_and_survives_json():
+    given = {
+        "architecture": SMALL,
+        "loss": "rmb",
+        "loss_parameters": {"bounds": [0.1, 3]},
+    }
+    resolved = settings.resolve(given)
+    again = settings.resolve(json.loads(json.dumps(resolved.to_dict())))
+    assert again.to_dict() == resolved.to_dict()
+    assert again.differences(resolved.to_dict()) == []
+
+
+def test_a_run_may_go_on_with_more_steps_only():
+    resolved = settings.resolve({"architecture": SMALL, "steps": 5, "seed": 1})
+    other = {**resolved.to_dict(), "steps": 9, "workdir": "x", "seed": 0, "loss": "rmb"}
+    assert resolved.differences(other) == [
+        "loss was 'rmb', not 'rep'",
+        "seed was 0, not 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"stepz": 5}, "unknown setting 'stepz'; did you mean 'steps'?"),
+        ({"steps": 0}, "steps is a whole number from 1, not 0"),
+        ({"steps": True}, "steps is a whole number from 1, not True"),
+        ({"seed": -1}, "seed is a whole number from 0, not -1"),
+        ({"ema": 1.0}, "ema is a number from 0 and below 1, not 1.0"),
+        ({"beta_1": 1.5}, "beta_1 is a number from 0 and below 1, not 1.5"),
+        ({"batch_size": 1}, "batch_size is a whole number from 2, not 1"),
+        (
+            {"critic_steps": 3},
+            "a simultaneous update has one critic step, not 3; give update "
+            "alternating too",
+        ),
+        (
+            {"features": "points"},
+            "features 'points' do not fit samples of 8x8x1; leave features out",
+        ),
+        ({"generator_lr": float("nan")}, "generator_lr is a number from 0, not nan"),
+        ({"resume": 1}, "resume is true or false, not 1"),
+        ({"data": 5}, "data is a word, not 5"),
+        ({"loss_parameters": 5}, "loss_parameters is a dict, not 5"),
+        ({"loss": "repp"}, "unknown loss 'repp'; did you mean 'rep'?"),
+        (
+            {"precision": "bfloat16"},
+            "unknown precision 'bfloat16'; did you mean 'mixed_bfloat16'?",
+        ),
+        ({"penalties": "gpp"}, "unknown penalty 'gpp'; did you mean 'gp'?"),
+        (
+            {"penalties": "gp:x"},
+            "a penalty is a name and a weight, as in gp:10, not 'gp:x'",
+        ),
+        (
+            {"loss": "hinge", "score": 4},
+            "loss 'hinge' needs a score of width 1, not 4; leave score out, or choose "
+            "another loss",
+        ),
+        (
+            {"size": 16},
+            "size 16 does not fit the architecture, which makes images of 8; choose "
+            "another architecture, or leave size out",
+        ),
+    ],
+)
+def test_error_messages(given, message):
+    with pytest.raises(ValueError) as caught:
+        settings.resolve({"architecture": SMALL, **given})
+    assert str(caught.value) == message

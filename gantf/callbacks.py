@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from gantf import plots
 from gantf.evaluate import Evaluator
+from gantf.files import whole
 
 _TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
     "generator_loss": "loss/generator",
@@ -102,12 +103,13 @@ class Records:
         columns = list(dict.fromkeys(key for row in self._rows for key in row))
         full = [{key: row.get(key, "") for key in columns} for row in self._rows]
         self._rows = full
-        unfinished = self._path.with_suffix(".part")
-        with unfinished.open("w", newline="") as file:
+        with (
+            whole(self._path) as unfinished,
+            unfinished.open("w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(full)
-        os.replace(unfinished, self._path)
 
 
 def _is_whole(row: Mapping[str, str | None]) -> bool:
@@ -251,9 +253,11 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
         _check_space(self.folder, self._bytes())
-        _replace(self.folder.parent / "generator.keras", self.model.sampler.net.save)
+        with whole(self.folder.parent / "generator.keras") as unfinished:
+            self.model.sampler.net.save(unfinished, overwrite=True)
         name = f"step_{self.model.step:08d}.weights.h5"
-        _replace(self.folder / name, self.model.save_weights)
+        with whole(self.folder / name) as unfinished:
+            self.model.save_weights(unfinished, overwrite=True)
         for old in checkpoints(self.folder.parent)[: -self.keep]:
             old.unlink()
 
@@ -269,13 +273,6 @@ def _check_space(folder: Path, needed: int) -> None:
     """Fails before HDF5 does, which a full disk can make crash the program."""
     if shutil.disk_usage(folder).free < needed * 1.1 + 1e6:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def _replace(path: Path, save: Callable) -> None:
-    """Saves beside the path, under a name of the same endings, and moves it there."""
-    unfinished = path.with_name(f"unfinished.{path.name.partition('.')[2]}")
-    save(unfinished, overwrite=True)
-    os.replace(unfinished, path)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import errno
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +32,7 @@ from gantf import settings as settings_
 from gantf.builder import build_pair, precision
 from gantf.choices import choose
 from gantf.evaluate import Evaluator
+from gantf.files import whole
 from gantf.gan import GAN
 from gantf.settings import Settings
 
@@ -225,8 +225,9 @@ def _claim(settings: Settings) -> Path:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder} is a file; give another --workdir")
         if path.exists():
-            about = _read_about(path) | {"settings": about["settings"]}
-            _check_same(settings, path)
+            stored = _read_about(path)
+            _check_same(settings, stored["settings"])
+            about = stored | {"settings": about["settings"]}
             about["resumed"] = [*about.get("resumed", []), here]
         elif folder.exists() and any(folder.iterdir()):
             raise RunError(
@@ -239,17 +240,17 @@ def _claim(settings: Settings) -> Path:
     return folder
 
 
-def _check_same(settings: Settings, path: Path) -> None:
+def _check_same(settings: Settings, stored: Mapping[str, Any]) -> None:
     """Refuses a folder whose run has other settings than these."""
     if not settings.resume:
         raise RunError(
-            f"{path.parent} holds a run already, which --noresume would write over; "
-            "give another --workdir, or delete it"
+            f"{settings.folder} holds a run already, which --noresume would write "
+            "over; give another --workdir, or delete it"
         )
-    differences = settings.differences(_read_about(path)["settings"])
+    differences = settings.differences(stored)
     if differences:
         raise RunError(
-            f"{path.parent} holds a run with other settings "
+            f"{settings.folder} holds a run with other settings "
             f"({'; '.join(differences)}); give another --workdir, or those settings "
             "to go on with it"
         )
@@ -301,18 +302,15 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _one_strategy() -> tf.distribute.Strategy:
-    return tf.distribute.get_strategy()
-
-
 def _all_gpus() -> tf.distribute.Strategy:
     several = len(tf.config.list_logical_devices("GPU")) > 1
-    return tf.distribute.MirroredStrategy() if several else _one_strategy()
+    choice = "mirrored" if several else "one"
+    return _STRATEGIES[choice]()
 
 
 _STRATEGIES = {
     "auto": _all_gpus,
-    "one": _one_strategy,
+    "one": tf.distribute.get_strategy,
     "mirrored": lambda: tf.distribute.MirroredStrategy(),
 }
 
@@ -379,9 +377,8 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 
 def _one_line(error: BaseException) -> str:

@@ -196,8 +196,8 @@ class GAN(keras.Model):
         logs = {
             "generator_loss": generator_loss,
             "discriminator_loss": loss,
-            **self._apply_generator(tape, generator_loss),
-            **self._apply_discriminator(tape, total),
+            **self._apply("generator", tape, generator_loss),
+            **self._apply("discriminator", tape, total),
             **self.criterion.monitors(*scores),
         }
         self._average()
@@ -214,7 +214,7 @@ class GAN(keras.Model):
             total = self._whole_loss(loss, real, fake, self._index(turn))
         return {
             "discriminator_loss": loss,
-            **self._apply_discriminator(tape, total),
+            **self._apply("discriminator", tape, total),
             **self.criterion.monitors(*scores),
         }
 
@@ -225,7 +225,7 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape, spectral_updates(False):
             fake = self.generator(latents, training=True)
             loss = self.criterion.generator(*self._scores(real, fake))
-        logs = {"generator_loss": loss, **self._apply_generator(tape, loss)}
+        logs = {"generator_loss": loss, **self._apply("generator", tape, loss)}
         self._average()
         return logs
 
@@ -324,8 +324,8 @@ class GAN(keras.Model):
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
         return step * (self.critic_steps + 1) + turn
 
-    def _draw(self, stream: int, n, seed: int, index):
-        key = tf.stack([tf.constant(seed + (stream << 32), tf.int64), index])
+    def _draw(self, stream: int, n, index):
+        key = tf.stack([tf.constant(self.seed + (stream << 32), tf.int64), index])
         if stream == _MIXING:
             return tf.random.stateless_uniform((n,), key)
         return draw_latents(self.latent, n, key)
@@ -334,7 +334,7 @@ class GAN(keras.Model):
         """The rows for this replica of a draw for the whole batch."""
         context = tf.distribute.get_replica_context()
         n = tf.shape(real)[0]
-        draws = self._draw(stream, n * context.num_replicas_in_sync, self.seed, index)
+        draws = self._draw(stream, n * context.num_replicas_in_sync, index)
         first = tf.cast(context.replica_id_in_sync_group, n.dtype) * n
         return draws[first : first + n]
 
@@ -359,18 +359,10 @@ class GAN(keras.Model):
                 )
         return loss
 
-    def _apply_generator(self, tape, loss):
-        variables = self.generator.trainable_variables
-        norm = self._apply(tape, loss, variables, self.generator_optimizer)
-        return {"generator_gradient": norm}
-
-    def _apply_discriminator(self, tape, loss):
-        variables = self.discriminator.trainable_variables
-        norm = self._apply(tape, loss, variables, self.discriminator_optimizer)
-        return {"discriminator_gradient": norm}
-
-    def _apply(self, tape, loss, variables, optimizer):
-        """One update; returns the norm of the whole batch's gradient."""
+    def _apply(self, net: str, tape, loss):
+        """One update of a net; logs the norm of the whole batch's gradient."""
+        variables = getattr(self, net).trainable_variables
+        optimizer = getattr(self, f"{net}_optimizer")
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         # Every replica has the loss of the whole batch, and optimizers sum the
@@ -384,7 +376,7 @@ class GAN(keras.Model):
             gradients = [gradient / replicas for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
         optimizer.apply([gradient / replicas for gradient in gradients], variables)
-        return norm
+        return {f"{net}_gradient": norm}
 
     def _average(self):
         if not self.ema:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from gantf.files import whole
 
 _GAP, _SHADE = 2, 255  # between the images of a grid: pixels, grey level
 
@@ -68,8 +69,7 @@ def save_png(path: Path | str, picture: np.ndarray) -> Path:
     """Writes a picture (h, w, 1 or 3) whole or not at all; gives its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
     flat = picture[..., 0] if picture.shape[-1] == 1 else picture
-    Image.fromarray(flat).save(unfinished, format="PNG")
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        Image.fromarray(flat).save(unfinished, format="PNG")
     return path

@@ -35,11 +35,12 @@ ARROWS = {
     "features": "builder readers",
     "metrics": "kernels mmd",
     "evaluate": "features metrics datasets plots",
-    "plots": "",
-    "callbacks": "plots evaluate",
+    "files": "",
+    "plots": "files",
+    "callbacks": "plots evaluate files",
     "settings": "architecture features gan losses penalties",
     "experiment": "gan builder datasets callbacks evaluate features architecture "
-    "shapes spec losses penalties plots settings",
+    "shapes spec losses penalties plots settings files",
     "commandline": "experiment settings datasets",  # the flags of my_tests and tools
 }
 # Modules that load neither TensorFlow nor Keras, whatever they import.

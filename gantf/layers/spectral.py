@@ -10,6 +10,7 @@ NeurIPS 2018 (section 3.3: a trained gain).
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -124,7 +125,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         if not self.layer.built:
             self.layer.build(input_shape)
         self._map = _METHODS[self.method](self.layer, tuple(input_shape[1:]))
-        smaller = min(self._map.source, self._map.target, key=_size)
+        smaller = min(self._map.source, self._map.target, key=math.prod)
         self.vector = self.add_weight(
             name="vector",
             shape=(1, *smaller),
@@ -177,7 +178,7 @@ class SpectralNormalization(keras.layers.Wrapper):
     def _applied(self, kernel):
         """The map from the smaller side and the map back."""
         forward, adjoint = self._map.bind(kernel)
-        if _size(self._map.source) <= _size(self._map.target):
+        if math.prod(self._map.source) <= math.prod(self._map.target):
             return forward, adjoint
         return adjoint, forward
 
@@ -214,13 +215,6 @@ def _unit(x):
     """The vector at length 1; a vector of zeros stays one."""
     x = x / ops.maximum(ops.max(ops.abs(x)), 1e-37)
     return x / ops.maximum(_norm(x), 1e-37)
-
-
-def _size(shape):
-    size = 1
-    for side in shape:
-        size *= side
-    return size
 
 
 def _unit_vector(shape, dtype):
@@ -310,7 +304,7 @@ def _matrix_map(layer, shape):
     def flat(kernel):
         return ops.reshape(ops.moveaxis(kernel, out, -1), (-1, outputs))
 
-    return _matrix((_size(kernel_shape) // outputs,), (outputs,), flat)
+    return _matrix((math.prod(kernel_shape) // outputs,), (outputs,), flat)
 
 
 _METHODS = {"conv": _operator_map, "matrix": _matrix_map}

@@ -17,10 +17,15 @@ ARROWS = {
     "reference": "spec",
     "shapes": "spec",
     "architecture": "spec shapes",
-    "layers": "layers.convolution layers.plain layers.spectral",
+    "layers": "layers.attention layers.conditional layers.convolution layers.labels "
+    "layers.plain layers.spectral",
+    "layers.attention": "",
+    "layers.conditional": "",
     "layers.convolution": "",
+    "layers.labels": "",
+    "layers.operators": "layers.conditional layers.convolution",
     "layers.plain": "",
-    "layers.spectral": "layers.convolution",
+    "layers.spectral": "layers.operators",
     "builder": "layers shapes spec architecture",
     "kernels": "",
     "mmd": "kernels",
@@ -45,9 +50,11 @@ ARROWS = {
 }
 # Modules that load neither TensorFlow nor Keras, whatever they import.
 WORDS = "choices spec reference shapes architecture".split()
-# Modules that run on every Keras backend.
-BACKENDS = "layers layers.convolution layers.plain layers.spectral builder kernels mmd "
-BACKENDS = (BACKENDS + "losses metrics").split()
+# Modules that run on every Keras backend. layers.labels does too, but checks labels in
+# TensorFlow's graphs with what only TensorFlow has.
+BACKENDS = "layers layers.attention layers.conditional layers.convolution layers.plain "
+BACKENDS += "layers.operators layers.spectral builder kernels mmd losses metrics"
+BACKENDS = BACKENDS.split()
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard"}
 
 ROOT = Path(gantf.__file__).parent

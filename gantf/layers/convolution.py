@@ -2,7 +2,8 @@
 
 The operators are what spectral normalisation iterates with: `conv_pair` gives a
 convolution and its exact adjoint, <A x, y> = <x, A* y>, for every stride, padding,
-dilation and size of the map.
+dilation and size of the map; `grouped_pair` and `depthwise_pair` give those of
+convolutions that keep channels apart, at no more than their own cost.
 """
 
 from collections.abc import Callable, Sequence
@@ -125,3 +126,74 @@ def conv_pair(
         return x[:, top : full[0] - bottom, left : full[1] - right, :]
 
     return forward, adjoint
+
+
+def grouped_pair(
+    kernel: Any,
+    groups: int,
+    sides: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    strides: Sequence[int],
+    dilations: Sequence[int] = (1, 1),
+) -> tuple[Operator, Operator]:
+    """As `conv_pair`, for kernels (kh, kw, c_in / groups, c_out)."""
+    kernels = ops.split(kernel, groups, axis=-1)
+    pairs = [conv_pair(one, sides, pads, strides, dilations) for one in kernels]
+    forwards, adjoints = zip(*pairs)
+    return _side_by_side(forwards), _side_by_side(adjoints)
+
+
+def _side_by_side(operators):
+    """Each operator on its share of the channels."""
+
+    def together(x):
+        parts = ops.split(x, len(operators), axis=-1)
+        return ops.concatenate([f(part) for f, part in zip(operators, parts)], axis=-1)
+
+    return together
+
+
+def depthwise_pair(
+    kernel: Any,
+    sides: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    strides: Sequence[int],
+    dilations: Sequence[int] = (1, 1),
+) -> tuple[Operator, Operator]:
+    """As `conv_pair`, for depthwise kernels (kh, kw, c, multiplier).
+
+    The adjoint is a depthwise convolution too, with the kernel turned round, of the
+    map with zeros where the stride left pixels out, and then a sum over the multiplier.
+
+    Returns:
+      forward: (n, h, w, c) -> (n, h', w', c multiplier), and its adjoint.
+    """
+    kh, kw, channels, multiplier = kernel.shape
+    full = [side + sum(pad) for side, pad in zip(sides, pads)]
+    strides, dilations = tuple(strides), tuple(dilations)
+    reach = [(k - 1) * d + 1 for k, d in zip((kh, kw), dilations)]
+
+    def forward(x):
+        x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+        return ops.depthwise_conv(x, kernel, strides, "valid", dilation_rate=dilations)
+
+    def adjoint(y):
+        turned = ops.reshape(ops.flip(kernel, (0, 1)), (kh, kw, -1, 1))
+        y = _spread(y, strides)
+        around = [(r - 1, f - n) for r, f, n in zip(reach, full, y.shape[1:3])]
+        y = ops.pad(y, [(0, 0), *around, (0, 0)])
+        x = ops.depthwise_conv(y, turned, 1, "valid", dilation_rate=dilations)
+        x = ops.sum(ops.reshape(x, (-1, *full, channels, multiplier)), axis=-1)
+        (top, bottom), (left, right) = pads
+        return x[:, top : full[0] - bottom, left : full[1] - right, :]
+
+    return forward, adjoint
+
+
+def _spread(y, strides):
+    """A map with stride - 1 zeros between its pixels."""
+    (down, across), (h, w, c) = strides, y.shape[1:]
+    zeros = [(0, 0), (0, 0), (0, down - 1), (0, 0), (0, across - 1), (0, 0)]
+    y = ops.pad(ops.reshape(y, (-1, h, 1, w, 1, c)), zeros)
+    y = ops.reshape(y, (-1, h * down, w * across, c))
+    return y[:, : (h - 1) * down + 1, : (w - 1) * across + 1, :]

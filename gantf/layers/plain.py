@@ -1,4 +1,6 @@
-"""Layers without weights: pixel norm, sums, shuffles, concatenated relu."""
+"""Layers without weights: norms, sums, shuffles, noise, statistics of a batch."""
+
+import math
 
 import keras
 from keras import ops
@@ -58,19 +60,84 @@ class ConcatenatedReLU(keras.layers.Layer):
         return (*input_shape[:-1], 2 * input_shape[-1])
 
 
-@_register
-class Dropout(keras.layers.Dropout):
-    """`keras.layers.Dropout` that saves where its random numbers stand.
+class _Seeded:
+    """A random layer of Keras that saves where its random numbers stand.
 
-    A run that is saved and loaded draws the masks that it would have drawn.
+    A run that is saved and loaded draws what it would have drawn.
     """
 
     def save_own_variables(self, store):
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        if hasattr(self, "seed_generator"):  # not where nothing is drawn
+            store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
         if "seed_state" in store:  # weights of before have none
             self.seed_generator.state.assign(store["seed_state"])
+
+
+@_register
+class Dropout(_Seeded, keras.layers.Dropout):
+    """`keras.layers.Dropout` that goes on with its masks after loading."""
+
+
+@_register
+class GaussianNoise(_Seeded, keras.layers.GaussianNoise):
+    """`keras.layers.GaussianNoise` that goes on with its noise after loading."""
+
+
+@_register
+class MinibatchStandardDeviation(keras.layers.Layer):
+    """One more channel: how much the samples of a group differ.
+
+    Karras et al. (2018), section 3: the standard deviation of each feature over the
+    group, sqrt(variance + 1e-8), its mean over features and pixels, on every pixel of
+    every sample of the group. The paper has one group, the batch; their code has
+    groups, of samples that lie apart. Here they are neighbours, so that equal shares
+    of a batch on several devices keep their groups. What a batch has beyond whole
+    groups is a smaller one. Computed in float32.
+
+    (n, h, w, c) -> (n, h, w, c + 1), or (n, c) -> (n, c + 1)
+
+    Args:
+      group: samples of a group.
+    """
+
+    def __init__(self, group: int = 4, **kwargs):
+        if type(group) is not int or group < 1:
+            raise ValueError(f"group is a whole number from 1, not {group!r}")
+        super().__init__(**kwargs)
+        self.group = group
+
+    def call(self, inputs):
+        n, *pixels, _ = ops.shape(inputs)
+        deviation = ops.cast(self._deviation(inputs, n), inputs.dtype)
+        deviation = ops.reshape(deviation, (n, *[1] * len(pixels), 1))
+        channel = ops.broadcast_to(deviation, (n, *pixels, 1))
+        return ops.concatenate([inputs, channel], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + 1)
+
+    def get_config(self):
+        return {**super().get_config(), "group": self.group}
+
+    def _deviation(self, inputs, n):
+        """The number of each sample's group: (n,)."""
+        size = math.prod(inputs.shape[1:])
+        groups = (n + self.group - 1) // self.group
+        whole = groups * self.group
+        # Zeros make the last group whole; `there` says who counts.
+        x = ops.reshape(ops.cast(inputs, "float32"), (n, size))
+        x = ops.concatenate([x, ops.zeros((whole - n, size))], axis=0)
+        x = ops.reshape(x, (groups, self.group, size))
+        there = ops.cast(ops.arange(whole) < n, "float32")
+        there = ops.reshape(there, (groups, self.group, 1))
+        count = ops.sum(there, axis=1, keepdims=True)
+        mean = ops.sum(x, axis=1, keepdims=True) / count
+        variance = ops.sum(ops.square(there * (x - mean)), axis=1) / count[:, 0]
+        deviation = ops.mean(ops.sqrt(variance + 1e-8), axis=-1, keepdims=True)
+        shared = ops.broadcast_to(deviation, (groups, self.group))
+        return ops.reshape(shared, (whole,))[:n]
 
 
 class _Shuffle(keras.layers.Layer):

@@ -11,18 +11,13 @@ NeurIPS 2018 (section 3.3: a trained gain).
 import contextlib
 import contextvars
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
-from gantf.layers.convolution import (
-    CroppedConv2DTranspose,
-    PaddedConv2D,
-    conv_pair,
-    same_pads,
-)
+from gantf.layers.operators import METHODS, kernel_of
 
 _register = keras.saving.register_keras_serializable(package="gantf")
 _updates = contextvars.ContextVar("spectral_updates", default=True)
@@ -49,19 +44,6 @@ def spectral_updates(enabled: bool) -> Iterator[None]:
         _updates.reset(token)
 
 
-class _Map(NamedTuple):
-    """A kernel as a linear map: the shapes it goes between, and how.
-
-    Attributes:
-      source, target: shapes without batch.
-      bind: kernel -> (forward, adjoint), functions of batches of one.
-    """
-
-    source: tuple[int, ...]
-    target: tuple[int, ...]
-    bind: Callable[[Any], tuple[Callable, Callable]]
-
-
 @_register
 class SpectralNormalization(keras.layers.Wrapper):
     """Normalises the kernel of a layer by its spectral norm: W C / sigma(W).
@@ -77,12 +59,18 @@ class SpectralNormalization(keras.layers.Wrapper):
     are float32 under every dtype policy, and v is the same on all replicas.
     A kernel of zeros stays zero.
 
+    A `ConditionalKernel` or `ConditionalDense` is a map A_y for each class: v has a
+    row and sigma an entry for each, and an iteration costs what a batch of one sample
+    of each class costs.
+
     Args:
-      layer: a Dense, Conv2D or Conv2DTranspose layer or a subclass that keeps its
-        meaning; with method="matrix" any layer that has a `kernel`.
+      layer: a Dense, Conv2D (groups too), Conv2DTranspose, DepthwiseConv2D,
+        SeparableConv2D, Embedding, ConditionalKernel or ConditionalDense layer, or a
+        subclass that keeps its meaning; with method="matrix" any layer that has one
+        kernel which is a matrix.
       method: "conv" takes the layer as the operator that it is, with its stride,
-        padding, dilation and the size of its input, which must be known. "matrix"
-        takes the kernel reshaped to (all else, outputs), as Miyato et al. do.
+        padding, dilation, groups and the size of its input, which must be known.
+        "matrix" takes the kernel reshaped to (all else, outputs), as Miyato et al. do.
         The two agree for dense layers; for a 3x3 convolution the operator's norm
         is larger (about 1.5 times for random kernels).
       gain: the factor C.
@@ -102,8 +90,8 @@ class SpectralNormalization(keras.layers.Wrapper):
         iterations: int = 1,
         **kwargs,
     ):
-        if method not in _METHODS:
-            known = " or ".join(repr(name) for name in _METHODS)
+        if method not in METHODS:
+            known = " or ".join(repr(name) for name in METHODS)
             raise ValueError(f"method is {known}, not {method!r}")
         if type(iterations) is not int or iterations < 1:
             raise ValueError(f"iterations is a whole number from 1, not {iterations!r}")
@@ -118,18 +106,23 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     @property
     def kernel(self):
-        """The trained kernel W, not normalised."""
-        return self.layer.kernel
+        """The trained kernel W, not normalised.
+
+        A pair, (depthwise, pointwise), of a separable convolution.
+        """
+        return kernel_of(self.layer)
 
     def build(self, input_shape):
         if not self.layer.built:
             self.layer.build(input_shape)
-        self._map = _METHODS[self.method](self.layer, tuple(input_shape[1:]))
+        conditional = isinstance(input_shape[0], list | tuple)  # beside the labels'
+        shape = input_shape[0] if conditional else input_shape
+        self._map = METHODS[self.method](self.layer, tuple(shape[1:]))
         smaller = min(self._map.source, self._map.target, key=math.prod)
         self.vector = self.add_weight(
             name="vector",
-            shape=(1, *smaller),
-            initializer=_unit_vector,
+            shape=(self._map.classes or 1, *smaller),
+            initializer=_unit_vectors,
             dtype="float32",
             trainable=False,
             autocast=False,
@@ -146,13 +139,13 @@ class SpectralNormalization(keras.layers.Wrapper):
         self.built = True
 
     def call(self, inputs, training=False):
-        kernel = ops.cast(self.kernel, "float32")
+        values = self._values()
         if training and _updates.get():
-            self.vector.assign(self._iterate(kernel))
-        values = {id(v): v for v in self.layer.variables}
-        del values[id(self.kernel)]
-        state = [(v, v.value) for v in values.values()]
-        state.append((self.kernel, kernel * self._factor(kernel)))
+            self.vector.assign(self._iterate(values))
+        scaled = self._map.scaled(self._factor(values), *values)
+        state = {id(v): (v, v.value) for v in self.layer.variables}
+        state |= {id(v): (v, value) for v, value in zip(self._map.weights, scaled)}
+        state = list(state.values())
         with keras.StatelessScope(state, collect_losses=True) as scope:
             outputs = self.layer(inputs)
         for loss in scope.losses:  # of an activity regularizer
@@ -160,8 +153,11 @@ class SpectralNormalization(keras.layers.Wrapper):
         return outputs
 
     def sigma(self):
-        """The current estimate of the spectral norm of W: a float32 scalar."""
-        return self._sigma(ops.cast(self.kernel, "float32"))
+        """The current estimate of the spectral norm of W, float32.
+
+        A scalar; (classes,) of a layer that has a kernel for each class.
+        """
+        return self._sigma(self._values())
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
@@ -175,15 +171,18 @@ class SpectralNormalization(keras.layers.Wrapper):
             "iterations": self.iterations,
         }
 
-    def _applied(self, kernel):
+    def _values(self):
+        return [ops.cast(weight, "float32") for weight in self._map.weights]
+
+    def _applied(self, values):
         """The map from the smaller side and the map back."""
-        forward, adjoint = self._map.bind(kernel)
+        forward, adjoint = self._map.bind(*values)
         if math.prod(self._map.source) <= math.prod(self._map.target):
             return forward, adjoint
         return adjoint, forward
 
-    def _iterate(self, kernel):
-        there, back = self._applied(ops.stop_gradient(kernel))
+    def _iterate(self, values):
+        there, back = self._applied([ops.stop_gradient(value) for value in values])
         v = self.vector.value
         for _ in range(self.iterations):
             moved = back(_unit(there(v)))
@@ -191,153 +190,45 @@ class SpectralNormalization(keras.layers.Wrapper):
             v = ops.where(known, _unit(moved), v)
         return v
 
-    def _sigma(self, kernel):
-        there, _ = self._applied(kernel)
-        return _norm(there(ops.stop_gradient(self.vector.value)))
+    def _sigma(self, values):
+        there, _ = self._applied(values)
+        norms = _norm(there(ops.stop_gradient(self.vector.value)))
+        return ops.reshape(norms, (self._map.classes,) if self._map.classes else ())
 
-    def _factor(self, kernel):
+    def _factor(self, values):
         gain = self.trained_gain.value if self.trainable_gain else self.gain
-        sigma = self._sigma(kernel)
+        sigma = self._sigma(values)
         return ops.where(sigma > 0, gain / ops.where(sigma > 0, sigma, 1.0), 0.0)
 
 
+def _sum(x):
+    """Over each row of a batch; what is left has as many axes."""
+    return ops.sum(x, axis=tuple(range(1, len(x.shape))), keepdims=True)
+
+
+def _largest(x):
+    return ops.max(ops.abs(x), axis=tuple(range(1, len(x.shape))), keepdims=True)
+
+
 def _norm(x):
-    """The Euclidean norm, without overflow, and with gradient 0 at 0."""
-    largest = ops.stop_gradient(ops.max(ops.abs(x)))
+    """Each row's Euclidean norm, without overflow, and with gradient 0 at 0."""
+    largest = ops.stop_gradient(_largest(x))
     known = largest > 0
     scaled = x / ops.where(known, largest, 1.0)
     # The inner where keeps the root's gradient finite.
-    root = ops.sqrt(ops.where(known, ops.sum(ops.square(scaled)), 1.0))
+    root = ops.sqrt(ops.where(known, _sum(ops.square(scaled)), 1.0))
     return ops.where(known, largest * root, 0.0)
 
 
 def _unit(x):
-    """The vector at length 1; a vector of zeros stays one."""
-    x = x / ops.maximum(ops.max(ops.abs(x)), 1e-37)
+    """Each row at length 1; a row of zeros stays one."""
+    x = x / ops.maximum(_largest(x), 1e-37)
     return x / ops.maximum(_norm(x), 1e-37)
 
 
-def _unit_vector(shape, dtype):
-    vector = keras.random.normal(shape, dtype=dtype)
-    return vector / ops.sqrt(ops.sum(ops.square(vector)))
-
-
-def _dense_map(layer, shape):
-    # A dense layer works on the last axis, whatever stands before it.
-    kernel_shape = tuple(layer.kernel.shape)
-    return _matrix(kernel_shape[:1], kernel_shape[1:], lambda kernel: kernel)
-
-
-def _conv_map(layer, shape):
-    sides = _known_sides(layer, shape)
-    pads = _pads(layer, sides)
-    target = layer.compute_output_shape((1, *shape))[1:]
-
-    def bind(kernel):
-        return conv_pair(kernel, sides, pads, layer.strides, layer.dilation_rate)
-
-    return _Map(shape, tuple(target), bind)
-
-
-def _transposed_map(layer, shape):
-    """The adjoint of the convolution that goes from its output to its input."""
-    _known_sides(layer, shape)
-    if layer.output_padding is not None:
-        raise ValueError("method='conv' knows no output_padding; use method='matrix'")
-    target = tuple(layer.compute_output_shape((1, *shape))[1:])
-    pads = _pads(layer, target[:2])
-
-    def bind(kernel):
-        sides, dilation = target[:2], layer.dilation_rate
-        forward, adjoint = conv_pair(kernel, sides, pads, layer.strides, dilation)
-        return adjoint, forward
-
-    return _Map(shape, target, bind)
-
-
-_OPERATORS = {  # the first that fits; a subclass before its base
-    keras.layers.Dense: _dense_map,
-    keras.layers.Conv2D: _conv_map,
-    keras.layers.Conv2DTranspose: _transposed_map,
-}
-
-
-def _operator_map(layer, shape):
-    """The layer as the linear operator that it is."""
-    find = next((_OPERATORS[c] for c in _OPERATORS if isinstance(layer, c)), None)
-    if find is None:
-        known = ", ".join(c.__name__ for c in _OPERATORS)
-        raise ValueError(
-            f"method='conv' knows {known}, not {type(layer).__name__}; "
-            "method='matrix' takes other layers with a dense or convolution kernel"
-        )
-    if getattr(layer, "groups", 1) != 1:
-        raise ValueError("method='conv' knows no groups; use method='matrix'")
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ValueError(
-            "gantf's images are (n, h, w, c): use data_format='channels_last'"
-        )
-    return find(layer, shape)
-
-
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-
-
-def _matrix_map(layer, shape):
-    """The kernel as the matrix (all else, outputs)."""
-    if not hasattr(layer, "kernel"):
-        raise ValueError(
-            f"method='matrix' takes a layer with a kernel, not {type(layer).__name__}"
-        )
-    kernel_shape = tuple(layer.kernel.shape)
-    if isinstance(layer, _DEPTHWISE):
-        raise ValueError(f"{type(layer).__name__} has no kernel that is one matrix")
-    # A transposed convolution's kernel is (kh, kw, outputs, inputs).
-    out = -2 if isinstance(layer, _TRANSPOSED) else -1
-    outputs = kernel_shape[out]
-
-    def flat(kernel):
-        return ops.reshape(ops.moveaxis(kernel, out, -1), (-1, outputs))
-
-    return _matrix((math.prod(kernel_shape) // outputs,), (outputs,), flat)
-
-
-_METHODS = {"conv": _operator_map, "matrix": _matrix_map}
-
-
-def _matrix(source, target, flat):
-    def bind(kernel):
-        matrix = flat(kernel)
-        return (
-            lambda x: ops.matmul(x, matrix),
-            lambda y: ops.matmul(y, ops.transpose(matrix)),
-        )
-
-    return _Map(source, target, bind)
-
-
-def _known_sides(layer, shape):
-    if None in shape:
-        raise ValueError(
-            f"method='conv' of {layer.name} needs the size of its input, not "
-            f"{shape}: give Input((height, width, channels)), or use method='matrix'"
-        )
-    return shape[:2]
-
-
-def _pads(layer, sides):
-    """The zeros around the larger map of a convolution, for either direction."""
-    if isinstance(layer, PaddedConv2D | CroppedConv2DTranspose):
-        return [(layer.pixels, layer.pixels)] * 2
-    if layer.padding == "valid":
-        return [(0, 0)] * 2
-    shape = zip(sides, layer.kernel_size, layer.strides, layer.dilation_rate)
-    return [same_pads(*numbers) for numbers in shape]
+def _unit_vectors(shape, dtype):
+    vectors = keras.random.normal(shape, dtype=dtype)
+    return vectors / ops.sqrt(_sum(ops.square(vectors)))
 
 
 class _Spelled(SpectralNormalization):
@@ -405,3 +296,37 @@ class SNConv2DTranspose(_Spelled):
     """
 
     KIND = keras.layers.Conv2DTranspose
+
+
+@_register
+class SNDepthwiseConv2D(_Spelled):
+    """`keras.layers.DepthwiseConv2D` with its kernel normalised.
+
+    Takes all arguments of `keras.layers.DepthwiseConv2D`, and gain, trainable_gain
+    and iterations; see `SpectralNormalization`. Its kernel is no one matrix.
+    """
+
+    KIND = keras.layers.DepthwiseConv2D
+
+
+@_register
+class SNSeparableConv2D(_Spelled):
+    """`keras.layers.SeparableConv2D` normalised as the one map that it is.
+
+    C / sigma stands at the pointwise kernel. Takes all arguments of
+    `keras.layers.SeparableConv2D`, and gain, trainable_gain and iterations; see
+    `SpectralNormalization`. Its kernels are no one matrix.
+    """
+
+    KIND = keras.layers.SeparableConv2D
+
+
+@_register
+class SNEmbedding(_Spelled):
+    """`keras.layers.Embedding` with its matrix (input_dim, output_dim) normalised.
+
+    Takes all arguments of `keras.layers.Embedding`, and method, gain, trainable_gain
+    and iterations; see `SpectralNormalization`.
+    """
+
+    KIND = keras.layers.Embedding

@@ -15,7 +15,7 @@ TESTS = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
 
 setup(
     name="gantf",
-    version="0.1.0",
+    version="0.2.0",
     description="A GAN model zoo for TensorFlow and Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

@@ -23,6 +23,7 @@ _MODULES = (
     "losses",
     "metrics",
     "mmd",
+    "parts",
     "penalties",
     "plots",
     "readers",
@@ -31,10 +32,16 @@ _MODULES = (
     "shapes",
     "spec",
     "toy",
+    "words",
 )
-_NAMES = {"GAN": "gan", "build": "builder", "build_pair": "builder"}
+_NAMES = {
+    "GAN": "gan",
+    "add_word": "builder",
+    "build": "builder",
+    "build_pair": "builder",
+}
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

@@ -9,6 +9,9 @@
         "discriminator": "conv3-64-sn-lrelu ...",
     }
 
+A third net may stand beside them, a "decoder" that makes samples of scores, as the
+autoencoder of Li et al. (2017) does.
+
 Nothing here imports TensorFlow or Keras.
 """
 
@@ -46,6 +49,7 @@ class Architecture:
       sample: the shape of a sample: (height, width, channels), or (2,).
       classes: how many classes labels come from; 0 without labels.
       generator, discriminator: the nets.
+      decoder: the net from scores back to samples, if there is one.
     """
 
     reference: str
@@ -54,6 +58,7 @@ class Architecture:
     classes: int
     generator: Net
     discriminator: Net
+    decoder: Net | None = None
 
     @property
     def score(self) -> int:
@@ -61,12 +66,38 @@ class Architecture:
         shape = shapes.out_shape(self.discriminator, self.sample, self.classes)
         return shape[0]
 
+    @property
+    def nets(self) -> dict[str, tuple[Net, shapes.Shape]]:
+        """Each net by its name, with the shape that it starts from."""
+        found = {
+            "generator": (self.generator, (self.latent.size,)),
+            "discriminator": (self.discriminator, self.sample),
+        }
+        if self.decoder:
+            found["decoder"] = (self.decoder, (self.score,))
+        return found
+
     def with_score(self, score: int | None) -> Architecture:
-        """The architecture with this score width; None leaves it as it is."""
-        if score is None:
+        """The architecture with this score width; None leaves it as it is.
+
+        Raises:
+          SpecError: no width of the discriminator's last layer makes this score, or
+            the decoder does not start from it.
+        """
+        if score is None or (type(score) is int and score == self.score):
             return self
-        net = spec.with_score(self.discriminator, score)
-        return dataclasses.replace(self, discriminator=net)
+        width = score
+        for _ in range(2):  # where that layer ends in k pixels, its width is score / k
+            net = spec.with_score(self.discriminator, width)
+            found = dataclasses.replace(self, discriminator=net)
+            if found.score == score:
+                return _fitting(found)
+            width = score * width // found.score or 1
+        last = next(layer for layer in reversed(self.discriminator) if layer.out)
+        last.fail(
+            f"no width of {last} makes a score of {score}, but {self.score}; a loss "
+            "that takes any score does"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The dict form, its nets in their canonical strings."""
@@ -75,16 +106,15 @@ class Architecture:
             "latent": str(self.latent),
             "sample": shapes.show(self.sample),
             "classes": self.classes,
-            "generator": spec.unparse(self.generator),
-            "discriminator": spec.unparse(self.discriminator),
-        }
+        } | {name: spec.unparse(net) for name, (net, _) in self.nets.items()}
 
 
 def read(architecture: Mapping[str, Any] | Architecture) -> Architecture:
     """Reads and checks an architecture dict.
 
-    `reference` and `classes` may be left out. The generator must make samples of
-    the shape `sample` from latents, the discriminator a flat score from samples.
+    `reference`, `classes` and `decoder` may be left out. The generator must make
+    samples of the shape `sample` from latents, the discriminator a flat score from
+    samples, the decoder samples from scores.
 
     Raises:
       SpecError: with the part at fault marked.
@@ -102,21 +132,42 @@ def read(architecture: Mapping[str, Any] | Architecture) -> Architecture:
     if type(classes) is not int or classes < 0:
         shown = show(classes)
         _fail_entry(f"classes is a whole number from 0, not {shown}", architecture)
-    generator = spec.parse(architecture["generator"])
-    discriminator = spec.parse(architecture["discriminator"])
-    made = shapes.out_shape(generator, (latent.size,), classes)
-    if made != sample:
-        generator[-1].fail(
-            f"the generator makes {shapes.show(made)}, not the sample "
-            f"{shapes.show(sample)}"
-        )
-    score = shapes.out_shape(discriminator, sample, classes)
+    reference = _text(architecture.get("reference", ""), "reference")
+    nets = {
+        name: spec.parse(architecture[name])
+        for name in ("generator", "discriminator", "decoder")
+        if name in architecture
+    }
+    return _fitting(Architecture(reference, latent, sample, classes, **nets))
+
+
+def _fitting(checked: Architecture) -> Architecture:
+    """The architecture, if its nets fit each other."""
+
+    def made(name: str, shape: shapes.Shape) -> shapes.Shape:
+        try:
+            return shapes.out_shape(getattr(checked, name), shape, checked.classes)
+        except SpecError as error:  # say which net it is
+            message = f"{name}: {error.message}"
+            raise SpecError(message, error.source, error.span) from None
+
+    def check_sample(name: str, shape: shapes.Shape) -> None:
+        result = made(name, shape)
+        if result != checked.sample:
+            getattr(checked, name)[-1].fail(
+                f"the {name} makes {shapes.show(result)}, not the sample "
+                f"{shapes.show(checked.sample)}"
+            )
+
+    check_sample("generator", (checked.latent.size,))
+    score = made("discriminator", checked.sample)
     if len(score) != 1:
-        discriminator[-1].fail(
+        checked.discriminator[-1].fail(
             f"the discriminator ends with {shapes.show(score)}, not with a flat score"
         )
-    reference = _text(architecture.get("reference", ""), "reference")
-    return Architecture(reference, latent, sample, classes, generator, discriminator)
+    if checked.decoder:
+        check_sample("decoder", score)
+    return checked
 
 
 def read_latent(text: str) -> Latent:
@@ -164,7 +215,7 @@ def _check_keys(architecture: Mapping[str, Any]) -> None:
             raise SpecError(message, text, (start, start + len(name)))
         start += len(name) + 2
     for key in _KEYS:
-        if key not in names and key not in ("reference", "classes"):
+        if key not in names and key not in ("reference", "classes", "decoder"):
             message = f"an architecture needs its {key}"
             raise SpecError(message, text, (0, len(text)))
 

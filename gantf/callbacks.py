@@ -209,7 +209,11 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = self.model.step
-        picture = self.draw(self.model.generate(self.count, seed=self.seed))
+        sampler, labels = self.model.sampler, None
+        if sampler.takes_labels:  # as many of each class, side by side
+            labels = np.sort(np.arange(self.count) % sampler.classes)
+        samples = self.model.generate(self.count, labels, seed=self.seed)
+        picture = self.draw(samples)
         plots.save_png(self.folder / "samples" / f"step_{step:06d}.png", picture)
         self.records.picture(step, "samples", picture)
 

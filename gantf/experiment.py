@@ -98,12 +98,33 @@ def open_source(settings: Settings) -> Any:
             f"{settings.data} has samples of {shapes.show(source.shape)}, and the "
             f"architecture makes {shapes.show(sample)}; choose another of the two"
         )
+    _check_labels(settings, source)
     if settings.batch_size > source.n:
         raise ValueError(
             f"a batch of {settings.batch_size} is larger than the set: {source.name} "
             f"has {source.n} images; give --batch_size={source.n} or less"
         )
     return source
+
+
+def _check_labels(settings: Settings, source: Any) -> None:
+    """Refuses data whose labels are not those that the architecture asks for."""
+    nets = architecture.read(settings.architecture)
+    asked = [layer.labels for layer in (*nets.generator, *nets.discriminator)]
+    if not any(asked):
+        return
+    if source.labels is None:
+        raise ValueError(
+            f"{source.name} has no labels, and the architecture asks for them (by "
+            f"{next(filter(None, asked))[0]}); give a set with labels, as a folder for "
+            "each class, or an architecture without"
+        )
+    largest = int(source.labels.max())
+    if largest >= nets.classes:
+        raise ValueError(
+            f"{source.name} has labels from 0 to {largest}, and the architecture "
+            f"{nets.classes} classes; give its 'classes' as {largest + 1}"
+        )
 
 
 def make_gan(settings: Settings) -> GAN:
@@ -134,11 +155,10 @@ def make_gan(settings: Settings) -> GAN:
 def describe(settings: Settings) -> str:
     """The settings, both nets as tables and the cost of a step."""
     nets = architecture.read(settings.architecture)
-    generator = nets.generator, (nets.latent.size,), nets.classes
-    discriminator = nets.discriminator, nets.sample, nets.classes
     # The generator goes forward and back (3); the discriminator so for real (3) and
     # for fake samples (3), and once more back to the generator.
-    g, d = shapes.macs(*generator), shapes.macs(*discriminator)
+    costs = {name: shapes.macs(*net, nets.classes) for name, net in nets.nets.items()}
+    g, d = costs["generator"], costs["discriminator"]
     if settings.update == "simultaneous":
         cost = 3 * g + 7 * d
     else:
@@ -146,8 +166,9 @@ def describe(settings: Settings) -> str:
     cost *= settings.batch_size
     shown = settings.to_dict() | {"architecture": nets.reference}
     lines = [f"{key:17} {value}" for key, value in shown.items()]
-    lines += ["", "generator", shapes.table(*generator)]
-    lines += ["", "discriminator", shapes.table(*discriminator)]
+    for name, net in nets.nets.items():
+        unused = ", not trained: no loss here uses it" if name == "decoder" else ""
+        lines += ["", name + unused, shapes.table(*net, nets.classes)]
     lines += ["", f"a step: about {cost / 1e9:.1f} G multiply-adds"]
     if settings.penalties:
         lines[-1] += ", less those of its penalties"
@@ -189,6 +210,8 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
         evaluation.on_epoch_end(0)  # of a finished run whose table was lost
     scores = {name: records.column(name)[-1][1] for name in evaluator.columns}
     protocol = {**evaluator.protocol, "ema": settings.ema, "seed": evaluation.seed}
+    if gan.sampler.takes_labels:
+        protocol["labels"] = "all classes in turn"
     found = {"step": gan.step, "figures": scores, "protocol": protocol}
     _write_json(folder / "scores.json", found)
     return scores

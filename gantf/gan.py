@@ -8,6 +8,7 @@ out; so a run gives the same numbers on one device and on many.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ import tensorflow as tf
 from gantf import losses, penalties
 from gantf.architecture import Latent, read_latent
 from gantf.choices import choose
-from gantf.layers import SpectralNormalization, spectral_updates
+from gantf.layers import Labels, SpectralNormalization, spectral_updates
+from gantf.layers import MinibatchStandardDeviation as _Deviation
 from gantf.sampler import Sampler, draw_latents
 
 UPDATES = ("simultaneous", "alternating")
@@ -31,7 +33,9 @@ class GAN(keras.Model):
 
     `compile` with two optimizers, then `fit` on batches of samples: tensors in
     [-1, 1], or dicts with such an "image". One step of `fit` is one update of the
-    generator.
+    generator. Nets that ask for labels are given those of the batch, "label" of the
+    dict; the generated samples have the labels of the real ones, so that both
+    batches have the same share of each class.
 
     - update="simultaneous" (the repulsive MMD-GAN's): one batch, one forward pass,
       both gradients from that pass, both optimizers.
@@ -47,8 +51,9 @@ class GAN(keras.Model):
     is what `generate` uses: `sampler` holds it.
 
     Args:
-      generator: latents (n, latent size) -> samples in [-1, 1].
-      discriminator: samples -> scores (n, d).
+      generator: latents (n, latent size), or [latents, labels] -> samples in
+        [-1, 1].
+      discriminator: samples, or [samples, labels] -> scores (n, d).
       loss: a name or a `gantf.losses` loss.
       penalties: names or `gantf.penalties` penalties, added to the discriminator's
         loss.
@@ -88,6 +93,14 @@ class GAN(keras.Model):
             )
         if not 0 <= ema < 1:
             raise ValueError(f"ema is a decay from 0 and below 1, not {ema!r}")
+        _check_whole("classes", classes, 0)
+        for net in (generator, discriminator):
+            for layer in _all_layers(net):
+                if isinstance(layer, Labels) and layer.classes != classes:
+                    raise ValueError(
+                        f"the {net.name} asks for labels of {layer.classes} classes: "
+                        f"give classes={layer.classes}, not {classes}"
+                    )
         self.generator, self.discriminator = generator, discriminator
         self.criterion = losses.get(loss)
         self.criterion.check_score(discriminator.output_shape[-1])
@@ -99,7 +112,8 @@ class GAN(keras.Model):
         if ema:
             self.average.set_weights(generator.get_weights())
             self.average.trainable = False
-        self.sampler = Sampler(self.average if ema else generator, self.latent)
+        drawn = self.average if ema else generator
+        self.sampler = Sampler(drawn, self.latent, classes)
         self.built = True  # the nets are: Keras need not trace a call
 
     def compile(
@@ -135,8 +149,8 @@ class GAN(keras.Model):
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
-    def call(self, latents, training=False):
-        return self.generator(latents, training=training)
+    def call(self, inputs, training=False):
+        return self.generator(inputs, training=training)
 
     @property
     def step(self) -> int:
@@ -150,9 +164,12 @@ class GAN(keras.Model):
         return self.sampler.generate(n, labels, seed)
 
     def sigmas(self) -> dict[str, tf.Tensor]:
-        """The spectral norm estimate of every normalised kernel, by layer name."""
+        """The spectral norm estimate of every normalised kernel, by layer name.
+
+        Of a kernel that differs by class, the largest.
+        """
         return {
-            f"{net.name}/{layer.name}": layer.sigma()
+            f"{net.name}/{layer.name}": tf.reduce_max(layer.sigma())
             for net in (self.generator, self.discriminator)
             for layer in _all_layers(net)
             if isinstance(layer, SpectralNormalization)
@@ -166,6 +183,9 @@ class GAN(keras.Model):
         """
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras warns of its own default
+            _, labels = _samples(x.element_spec)
+            for net in (self.generator, self.discriminator):
+                _check_labels(net, labels)
         if self.distribute_strategy.num_replicas_in_sync > 1:
             self._check_replicas(x)
         if self.critic_steps > 1 and steps_per_epoch is None:
@@ -185,14 +205,14 @@ class GAN(keras.Model):
 
     def train_step(self, data):
         """A simultaneous step on one replica's share of the batch."""
-        real = _images(data)
+        real, labels = _samples(data)
         latents = self._share(_LATENTS, real, self._index(0))
         with tf.GradientTape(persistent=True) as tape:
-            fake = self.generator(latents, training=True)
-            scores = self._scores(real, fake)
+            fake = _run(self.generator, latents, labels)
+            scores = self._scores(real, fake, labels)
             generator_loss = self.criterion.generator(*scores)
             loss = self.criterion.discriminator(*scores)
-            total = self._whole_loss(loss, real, fake, self._index(0))
+            total = self._whole_loss(loss, real, fake, labels, self._index(0))
         logs = {
             "generator_loss": generator_loss,
             "discriminator_loss": loss,
@@ -205,13 +225,13 @@ class GAN(keras.Model):
 
     def critic_step(self, data, turn):
         """The discriminator's part of an alternating step, number `turn` of it."""
-        real = _images(data)
+        real, labels = _samples(data)
         latents = self._share(_LATENTS, real, self._index(turn))
-        fake = self.generator(latents, training=True)
+        fake = _run(self.generator, latents, labels)
         with tf.GradientTape() as tape:
-            scores = self._scores(real, fake)
+            scores = self._scores(real, fake, labels)
             loss = self.criterion.discriminator(*scores)
-            total = self._whole_loss(loss, real, fake, self._index(turn))
+            total = self._whole_loss(loss, real, fake, labels, self._index(turn))
         return {
             "discriminator_loss": loss,
             **self._apply("discriminator", tape, total),
@@ -220,11 +240,11 @@ class GAN(keras.Model):
 
     def generator_step(self, data):
         """The generator's part of an alternating step."""
-        real = _images(data)
+        real, labels = _samples(data)
         latents = self._share(_LATENTS, real, self._index(self.critic_steps))
         with tf.GradientTape() as tape, spectral_updates(False):
-            fake = self.generator(latents, training=True)
-            loss = self.criterion.generator(*self._scores(real, fake))
+            fake = _run(self.generator, latents, labels)
+            loss = self.criterion.generator(*self._scores(real, fake, labels))
         logs = {"generator_loss": loss, **self._apply("generator", tape, loss)}
         self._average()
         return logs
@@ -312,10 +332,15 @@ class GAN(keras.Model):
         """Refuses what would make several replicas differ from one device."""
         nets = self.generator, self.discriminator
         layers = [layer for net in nets for layer in _all_layers(net)]
-        if any(isinstance(layer, keras.layers.Dropout) for layer in layers):
-            raise ValueError("drop has one mask for all devices: train on one device")
+        drawn = keras.layers.Dropout, keras.layers.GaussianNoise
+        if any(isinstance(layer, drawn) for layer in layers):
+            raise ValueError(
+                "drop and noise draw the same for all devices: train on one device"
+            )
         if isinstance(x, tf.data.Dataset):
-            _check_share(x, self.distribute_strategy.num_replicas_in_sync)
+            groups = [la.group for la in layers if isinstance(la, _Deviation)]
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            _check_share(x, replicas, math.lcm(*groups))
         elif not isinstance(x, tf.distribute.DistributedDataset):
             raise ValueError("on several devices fit takes a tf.data.Dataset")
 
@@ -338,24 +363,24 @@ class GAN(keras.Model):
         first = tf.cast(context.replica_id_in_sync_group, n.dtype) * n
         return draws[first : first + n]
 
-    def _scores(self, real, fake):
+    def _scores(self, real, fake, labels):
         """Real and fake scores of the whole batch, in float32, from one sigma."""
-        scores = [self.discriminator(real, training=True)]
+        scores = [_run(self.discriminator, real, labels)]
         with spectral_updates(False):
-            scores.append(self.discriminator(fake, training=True))
+            scores.append(_run(self.discriminator, fake, labels))
         context = tf.distribute.get_replica_context()
         scores = [tf.cast(score, tf.float32) for score in scores]
         if context.num_replicas_in_sync == 1:
             return scores
         return [context.all_gather(score, axis=0) for score in scores]
 
-    def _whole_loss(self, loss, real, fake, index):
+    def _whole_loss(self, loss, real, fake, labels, index):
         """The discriminator's loss with its penalties."""
         for penalty in self.penalties:
             mixing = self._share(_MIXING, real, index)
             with spectral_updates(False):
                 loss += penalty(
-                    lambda x: self.discriminator(x, training=True), real, fake, mixing
+                    lambda x: _run(self.discriminator, x, labels), real, fake, mixing
                 )
         return loss
 
@@ -371,6 +396,8 @@ class GAN(keras.Model):
         idle = [v.path for v, g in zip(variables, gradients) if g is None]
         if idle:
             raise ValueError(f"the loss does not depend on {', '.join(idle)}")
+        # Those of embeddings come as indexed slices.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if replicas > 1:
             gradients = context.all_reduce("SUM", gradients)
             gradients = [gradient / replicas for gradient in gradients]
@@ -390,14 +417,39 @@ class GAN(keras.Model):
             average.assign(weight.value + change)
 
 
-def _images(data: Any):
-    """The samples of an element of a dataset, or their spec."""
+def _samples(data: Any) -> tuple[Any, Any]:
+    """Samples and labels of an element of a dataset, or their specs; None without."""
     if isinstance(data, Mapping):
-        data = data["image"]
-    data = data[0] if isinstance(data, tuple | list) else data
-    if not data.dtype.is_floating:
-        raise ValueError(f"samples are floats in [-1, 1], not {data.dtype.name}")
+        data = data["image"], data.get("label")
+    elif isinstance(data, tuple | list):
+        data = data[0], data[1] if len(data) > 1 else None
+    else:
+        data = data, None
+    if not data[0].dtype.is_floating:
+        raise ValueError(f"samples are floats in [-1, 1], not {data[0].dtype.name}")
     return data
+
+
+def _run(net: keras.Model, x: Any, labels: Any) -> Any:
+    """What the net makes of x in training, with the labels if it asks for them."""
+    _check_labels(net, labels)
+    return net(x if len(net.inputs) == 1 else [x, labels], training=True)
+
+
+def _check_labels(net: keras.Model, labels: Any) -> None:
+    """Refuses data without labels, or with others, where the net asks for them."""
+    if len(net.inputs) == 1:
+        return
+    if labels is None:
+        raise ValueError(
+            f"the {net.name} asks for labels, and the data has none: give dicts of "
+            "'image' and 'label'"
+        )
+    if not labels.dtype.is_integer or len(labels.shape) != 1:
+        raise ValueError(
+            "labels are whole numbers, one for each sample, not "
+            f"{labels.dtype.name} {labels.shape}"
+        )
 
 
 def _all_layers(net: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -418,18 +470,19 @@ def _check_clipping(*optimizers: keras.optimizers.Optimizer) -> None:
                 )
 
 
-def _check_share(dataset: tf.data.Dataset, replicas: int) -> None:
-    """Refuses batches that do not fall into equal shares for the replicas."""
-    batch = _images(dataset.element_spec).shape[:1].as_list()
-    if replicas > 1 and (batch in ([], [None]) or batch[0] % replicas):
+def _check_share(dataset: tf.data.Dataset, replicas: int, group: int) -> None:
+    """Refuses batches that do not fall into equal shares of whole groups."""
+    batch = _samples(dataset.element_spec)[0].shape[:1].as_list()
+    share = replicas * group
+    if batch in ([], [None]) or batch[0] % share:
         raise ValueError(
-            f"on {replicas} devices all batches are of one size that {replicas} "
+            f"on {replicas} devices all batches are of one size that {share} "
             "divides: use batch(n, drop_remainder=True)"
         )
 
 
 def _latent(latent: str | Latent | None, generator: keras.Model) -> Latent:
-    size = generator.input_shape[-1]
+    size = generator.inputs[0].shape[-1]
     if latent is None:
         return Latent("normal", size)
     latent = latent if isinstance(latent, Latent) else read_latent(latent)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gantf import layers  # noqa: F401  saved nets are made of them
 from gantf.architecture import Latent, read_latent
 
 _CALL = 256  # samples a call of the net: bounds its memory
@@ -30,14 +31,19 @@ class Sampler:
     >>> Sampler.of_run("runs/demo").generate(64, seed=1)     # doctest: +SKIP
 
     Args:
-      net: latents -> samples in [-1, 1].
+      net: latents, or [latents, labels] -> samples in [-1, 1].
       latent: the law.
+      classes: how many classes the labels come from; 0 without labels.
+
+    Attributes:
+      takes_labels: whether the generator asks for labels.
     """
 
-    def __init__(self, net: keras.Model, latent: Latent):
-        self.net, self.latent = net, latent
+    def __init__(self, net: keras.Model, latent: Latent, classes: int = 0):
+        self.net, self.latent, self.classes = net, latent, classes
+        self.takes_labels = len(net.inputs) > 1
         self._call = tf.function(
-            lambda latents: net(latents, training=False), reduce_retracing=True
+            lambda inputs: net(inputs, training=False), reduce_retracing=True
         )
 
     @classmethod
@@ -50,7 +56,8 @@ class Sampler:
         folder = Path(folder)
         try:
             text = (folder / "settings.json").read_text("utf-8")
-            latent = json.loads(text)["settings"]["architecture"]["latent"]
+            architecture = json.loads(text)["settings"]["architecture"]
+            latent, classes = architecture["latent"], architecture.get("classes", 0)
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"{folder} is no folder of a run") from None
         path = folder / "generator.keras"
@@ -58,7 +65,7 @@ class Sampler:
             raise ValueError(
                 f"{folder} has no generator.keras: its run has made no checkpoint yet"
             )
-        return cls(keras.models.load_model(path), read_latent(latent))
+        return cls(keras.models.load_model(path), read_latent(latent), classes)
 
     def generate(
         self, n: int, labels: Any = None, seed: int | None = None
@@ -67,7 +74,8 @@ class Sampler:
 
         Args:
           n: how many.
-          labels: of the samples, for generators that take labels.
+          labels: for a generator that takes labels: one for each sample, or one
+            for all; None takes all classes in turn, so that each is as frequent.
           seed: the same seed gives the same samples; None gives others each time.
 
         Raises:
@@ -75,19 +83,41 @@ class Sampler:
         """
         if not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n is a whole number from 1, not {n!r}")
-        if labels is not None:
-            raise ValueError("this generator takes no labels")
-        return self.decode(self.latents(n, seed))
+        return self.decode(self.latents(n, seed), labels)
 
     def latents(self, n: int, seed: int | None = None) -> tf.Tensor:
         """The n latents that `generate` uses for this seed: (n, size)."""
         seed = secrets.randbits(31) if seed is None else seed
         return draw_latents(self.latent, n, tf.constant([seed, 0], tf.int64))
 
-    def decode(self, latents: Any) -> np.ndarray:
-        """The samples of these latents, in inference mode."""
-        parts = [
-            np.asarray(tf.cast(self._call(latents[i : i + _CALL]), tf.float32))
-            for i in range(0, len(latents), _CALL)
-        ]
+    def decode(self, latents: Any, labels: Any = None) -> np.ndarray:
+        """The samples of these latents, in inference mode; `labels` as above."""
+        inputs = [tf.convert_to_tensor(latents)]
+        if self.takes_labels or labels is not None:
+            inputs.append(self._labels(labels, len(latents)))
+        parts = []
+        for i in range(0, len(latents), _CALL):
+            part = [values[i : i + _CALL] for values in inputs]
+            samples = self._call(part if self.takes_labels else part[0])
+            parts.append(np.asarray(tf.cast(samples, tf.float32)))
         return np.clip(np.concatenate(parts), -1.0, 1.0)
+
+    def _labels(self, labels: Any, n: int) -> tf.Tensor:
+        """The labels of n samples, checked: int32 (n,)."""
+        if not self.takes_labels:
+            raise ValueError("this generator takes no labels")
+        if labels is None:
+            return tf.range(n) % self.classes
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "iu" or labels.shape not in [(), (n,)]:
+            raise ValueError(
+                f"labels are a whole number, or one for each of the {n} samples, not "
+                f"{labels.dtype} {labels.shape}"
+            )
+        for label in labels.ravel():
+            if not 0 <= label < self.classes:
+                last = self.classes - 1
+                raise ValueError(
+                    f"labels are whole numbers from 0 to {last}, not {label}"
+                )
+        return tf.constant(np.broadcast_to(labels, n), tf.int32)

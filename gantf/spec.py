@@ -15,9 +15,8 @@ Grammar (EBNF; white space and '#' comments stand only between items):
     word   = letter , { letter } ;             (* a .. z *)
     count  = digit , { digit } ;               (* 0 .. 9, nine at most *)
 
-What the words mean is in two tables, `KINDS` and `WORDS`. The parser, the
-printer, the dict form, the messages, the tests and README's list of words all
-read those tables. Nothing here imports TensorFlow or Keras.
+What the words mean is in the two tables of `gantf.words`. Nothing here imports
+TensorFlow or Keras.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from gantf.choices import hint, show
+from gantf.words import APART, BLOCKS, KINDS, NUMBERS, RULES, WORDS, is_alone
 
 Span = tuple[int, int]
 
@@ -57,127 +57,6 @@ class SpecError(ValueError):
         return f"{self.message}\n    {line}\n    {before}{mark}"
 
 
-class Word(NamedTuple):
-    """An option word sets `field` to `value`, or else to its own number."""
-
-    help: str
-    field: str
-    value: Any = None
-    number: str | None = None  # where `value` is set: the field of a number
-
-
-class Kind(NamedTuple):
-    """A layer kind: its glued number, its output, the option words it takes."""
-
-    help: str
-    size: str = ""  # a key of _RULES, or "" for no number
-    out: str = ""  # a key of _RULES, or "" for no output
-    words: str = ""
-
-
-WORDS = {  # in the order in which they are printed
-    "s": Word("stride", "stride"),
-    "d": Word("dilation", "dilation"),
-    "p": Word("pixels of padding on each side; without it: same", "padding"),
-    "sn": Word(
-        "spectral norm of the operator; the number: its gain", "weight", "sn", "gain"
-    ),
-    "snm": Word(
-        "spectral norm of the kernel as a matrix; the number: its gain",
-        "weight",
-        "snm",
-        "gain",
-    ),
-    "gain": Word("the gain of sn or snm is trained", "trainable_gain", True),
-    "nobias": Word("no bias", "bias", False),
-    "bn": Word("batch norm; drops the bias", "norm", "bn"),
-    "ln": Word("layer norm over height, width and channels", "norm", "ln"),
-    "in": Word("instance norm; drops the bias", "norm", "in"),
-    "gn": Word("group norm; the number: groups (32)", "norm", "gn", "groups"),
-    "pn": Word("pixel norm: every pixel by its root mean square", "norm", "pn"),
-    "relu": Word("max(x, 0)", "act", "relu"),
-    "lrelu": Word("leaky relu; the number: slope (0.1)", "act", "lrelu", "slope"),
-    "elu": Word("exponential linear unit", "act", "elu"),
-    "selu": Word("scaled exponential linear unit", "act", "selu"),
-    "gelu": Word("Gaussian error linear unit, exact", "act", "gelu"),
-    "silu": Word("x sigmoid(x)", "act", "silu"),
-    "crelu": Word("relu(x) beside relu(-x): twice the channels", "act", "crelu"),
-    "softplus": Word("log(1 + exp(x))", "act", "softplus"),
-    "softsign": Word("x / (1 + |x|)", "act", "softsign"),
-    "sigmoid": Word("1 / (1 + exp(-x))", "act", "sigmoid"),
-    "tanh": Word("hyperbolic tangent", "act", "tanh"),
-}
-
-_KERNEL = "sn snm gain nobias"
-_AFTER = " ".join(name for name, word in WORDS.items() if word.field in ("norm", "act"))
-
-KINDS = {
-    "dense": Kind(
-        "dense layer; an output HxWxC folds it into a map, before its norm",
-        out="whole or shape",
-        words=f"{_KERNEL} {_AFTER}",
-    ),
-    "conv": Kind("convolution", "whole", "whole", f"s d p {_KERNEL} {_AFTER}"),
-    "tconv": Kind(
-        "transposed convolution", "whole", "whole", f"s p {_KERNEL} {_AFTER}"
-    ),
-    "up": Kind("larger by a factor: nearest pixel", "whole"),
-    "upb": Kind("larger by a factor: bilinear", "whole"),
-    "upc": Kind("larger by a factor: bicubic", "whole"),
-    "ps": Kind("depth to space (pixel shuffle) by a factor", "whole"),
-    "sd": Kind("space to depth by a factor", "whole"),
-    "avg": Kind("average pooling, window and stride", "whole"),
-    "max": Kind("max pooling, window and stride", "whole"),
-    "gsum": Kind("sum over height and width"),
-    "gmean": Kind("mean over height and width"),
-    "flatten": Kind("map to vector"),
-    "reshape": Kind("vector or map to a map", out="shape"),
-    "drop": Kind("dropout at a rate", "rate"),
-    **{name: Kind(WORDS[name].help) for name in _AFTER.split()},
-}
-
-# What may stand in a field: in words, and as a test.
-_LIMIT = 10**9  # numbers are below this; counts of repeats below 1001
-_RULES = {
-    "whole": (
-        "a whole number from 1",
-        lambda v: type(v) is int and 1 <= v < _LIMIT,
-    ),
-    "from 0": (
-        "a whole number from 0",
-        lambda v: type(v) is int and 0 <= v < _LIMIT,
-    ),
-    "shape": (
-        "a shape like 4x4x512",
-        lambda v: (
-            type(v) is tuple
-            and len(v) == 3
-            and all(type(n) is int and 1 <= n < _LIMIT for n in v)
-        ),
-    ),
-    "above 0": (
-        "a number from 1e-9 to below 1e9",
-        lambda v: type(v) in (int, float) and 1e-9 <= v < _LIMIT,
-    ),
-    "rate": (
-        "a number above 0 and below 1",
-        lambda v: type(v) is float and 1e-9 <= v < 1,
-    ),
-}
-_RULES["whole or shape"] = (
-    "a whole number from 1 or a shape like 4x4x512",
-    lambda v: _RULES["whole"][1](v) or _RULES["shape"][1](v),
-)
-_NUMBERS = {  # the rule of each field that a word's number sets
-    "stride": "whole",
-    "dilation": "whole",
-    "padding": "from 0",
-    "gain": "above 0",
-    "groups": "whole",
-    "slope": "above 0",
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """One layer. Both written forms leave out the fields at their defaults.
@@ -190,11 +69,26 @@ class Layer:
       stride, dilation: whole numbers.
       padding: None for "same", or the pixels of zeros on each side; those of a
         transposed convolution are cut from its output, as in PyTorch.
+      kernel_groups: how many groups of channels the kernel keeps apart.
+      multiplier: channels that a depthwise kernel makes of each.
+      hidden: channels between the two kernels of a block; None: as many as `out`.
+      up, down: the factor by which a block is larger or smaller than its input.
+      sc: whether a block has a kernel on a shortcut that could be the identity.
+      values: the values of an attention have 1/values of the channels and a kernel
+        brings them back; 1: they have all channels, and there is no such kernel.
+      pool: whether keys and values are pooled to half the height and width.
+      logits: "dot" or "distance", of attention.
       weight: "sn" normalises the kernel as the operator that it is, "snm" as a
         matrix (Miyato et al. 2018); None leaves it as it is.
       gain: the factor C on the normalised kernel, or where it starts.
       trainable_gain: whether the gain is trained (Arbel et al. 2018).
-      bias: whether the kernel has a bias; see `has_bias`.
+      class_kernel: "scale" multiplies each output of the kernel by 1 + s, an s for
+        each class and output; "sum" adds a kernel of the class.
+      bias: whether the kernel has a bias, see `has_bias`; "class" and "both" have
+        one for each class, alone or beside the common one; for blocks see
+        `block_biases`.
+      project: whether <e_k, x> is added to each output k, e an embedding of the
+        class (Miyato & Koyama 2018).
       norm, groups, act, slope: what follows the kernel; `groups` are those of
         gn, `slope` is that of lrelu.
       source, span: the text where the layer stood and its place there, for
@@ -207,10 +101,21 @@ class Layer:
     stride: int = 1
     dilation: int = 1
     padding: int | None = None
+    kernel_groups: int = 1
+    multiplier: int = 1
+    hidden: int | None = None
+    up: int = 1
+    down: int = 1
+    sc: bool = False
+    values: int = 2
+    pool: bool = False
+    logits: str = "dot"
     weight: str | None = None
     gain: float = 1.0
     trainable_gain: bool = False
-    bias: bool = True
+    class_kernel: str | None = None
+    bias: bool | str = True
+    project: bool = False
     norm: str | None = None
     groups: int = 32
     act: str | None = None
@@ -219,7 +124,7 @@ class Layer:
     span: Span = dataclasses.field(default=(0, 0), compare=False, repr=False)
 
     def __str__(self) -> str:
-        own = WORDS[self.kind].number if self.kind in WORDS else "size"
+        own = WORDS[self.kind].number if is_alone(self.kind) else "size"
         parts = [self.kind + self._number(own), _text(self.out)]
         for name, word in WORDS.items():
             value = getattr(self, word.field)
@@ -246,7 +151,34 @@ class Layer:
     @property
     def has_bias(self) -> bool:
         """Norms that take each channel's mean away make a bias idle: no bias."""
-        return self.bias and self.norm not in ("bn", "in")
+        return self.bias in (True, "both") and self.norm not in ("bn", "cbn", "in")
+
+    @property
+    def has_class_bias(self) -> bool:
+        return self.bias in ("class", "both")
+
+    @property
+    def block_biases(self) -> tuple[bool, bool, bool]:
+        """Whether the first, the second and the shortcut's kernel have a bias.
+
+        Those of blocks stay before a norm, as in Miyato et al.'s code.
+        """
+        return {
+            True: (True, True, True),
+            False: (False, False, False),
+            "last": (False, True, True),
+            "shortcut": (False, False, True),
+        }[self.bias]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The words of this layer that ask for labels."""
+        own = self.kind, self.norm
+        found = [("cbn", "cbn" in own), ("proj", self.project)]
+        found += [("ck", self.class_kernel == "scale")]
+        found += [("cd", self.class_kernel == "sum")]
+        found += [("cb", self.bias == "class"), ("bcb", self.bias == "both")]
+        return tuple(word for word, asks in found if asks)
 
     def fail(self, message: str) -> NoReturn:
         """Raises a SpecError that marks this layer where it was written."""
@@ -316,23 +248,28 @@ def with_score(net: Iterable[Layer], n: int) -> Net:
         text = unparse(net)
         message = "no dense or conv layer at the end gives the score its width"
         raise SpecError(message, text, (0, len(text)))
-    if not _RULES["whole"][1](n):
-        net[last].fail(f"the score width is {_RULES['whole'][0]}, not {show(n)}")
-    return (*net[:last], dataclasses.replace(net[last], out=n), *net[last + 1 :])
+    if not RULES["whole"][1](n):
+        net[last].fail(f"the score width is {RULES['whole'][0]}, not {show(n)}")
+    layer = net[last]
+    if layer.kind in BLOCKS:  # what is between its kernels stays as wide
+        hidden = layer.hidden or layer.out
+        layer = dataclasses.replace(layer, hidden=None if hidden == n else hidden)
+    return (*net[:last], dataclasses.replace(layer, out=n), *net[last + 1 :])
 
 
 def with_gain(net: Iterable[Layer], total: float) -> Net:
-    """The net whose L normalised layers each have the gain C = total ** (1/L).
+    """The net whose L normalised kernels each have the gain C = total ** (1/L).
 
-    Wang et al. (2019), appendix C.3, call the total K and try 16 to 256.
+    Wang et al. (2019), appendix C.3, call the total K and try 16 to 256. A block has
+    two kernels on the way through it; its shortcut has the same gain.
     """
     net = parse(net)
-    count = sum(layer.weight is not None for layer in net)
+    count = sum(1 + (layer.kind in BLOCKS) for layer in net if layer.weight)
     if not count:
         text = unparse(net)
         raise SpecError("no layer has sn or snm to gain", text, (0, len(text)))
-    if not _RULES["above 0"][1](total):
-        net[0].fail(f"the total gain is {_RULES['above 0'][0]}, not {show(total)}")
+    if not RULES["above 0"][1](total):
+        net[0].fail(f"the total gain is {RULES['above 0'][0]}, not {show(total)}")
     gain = float(total) ** (1 / count)
     return tuple(
         dataclasses.replace(layer, gain=gain) if layer.weight else layer
@@ -348,24 +285,6 @@ def from_reference(layers: Iterable[Mapping[str, Any]]) -> Net:
     from gantf import reference  # it builds on this module
 
     return reference.read(layers)
-
-
-def vocabulary() -> str:
-    """All words of the language with what they mean, a line each."""
-    numbers = {"whole": "N", "shape": "HxWxC", "rate": "R", "whole or shape": "N|HxWxC"}
-    lines = ["kinds"]
-    for name, kind in KINDS.items():
-        if name in WORDS:
-            continue
-        out = f"-{numbers[kind.out]}" if kind.out else ""
-        lines.append(f"  {name + numbers.get(kind.size, '') + out:17}{kind.help}")
-    lines.append("behind a kernel; norms and activations also as layers of their own")
-    for name, word in WORDS.items():
-        number = (
-            "N" if word.value is None else f"[{word.number}]" if word.number else ""
-        )
-        lines.append(f"  {name + number:17}{word.help}")
-    return "\n".join(lines)
 
 
 _REPEATS = 1000
@@ -412,7 +331,7 @@ def _parse_layer(source: str, start: int, end: int) -> Layer:
                 message = f"unknown layer kind {word!r}{hint(word, KINDS)}"
                 raise SpecError(message, source, span)
             put("kind", word, span)
-            number = WORDS[word].number if word in WORDS else "size"
+            number = WORDS[word].number if is_alone(word) else "size"
         elif not word:
             put("out", value, span)
             continue
@@ -503,8 +422,18 @@ def make(
         if owners and value != DEFAULTS[field] and not _set_by(owners, fields):
             names = " or ".join(owners)
             fail(f"{field} of {kind} means nothing without {names}", field)
-    if fields.get("stride", 1) > 1 and fields.get("dilation", 1) > 1:
-        fail(f"{kind} takes a stride or a dilation above 1, not both", "dilation")
+    for one, other, message in APART:
+        if all(fields.get(f, DEFAULTS[f]) != DEFAULTS[f] for f in (one, other)):
+            fail(f"{kind} takes {message}, not both", other)
+    taken = fields.get("bias") in ("class", "both") or (
+        fields.get("class_kernel") == "scale"
+    )
+    if fields.get("norm") == "in" and taken:
+        fail("in takes away what cb, bcb and ck give: use bn, cbn or gn", "norm")
+    if fields.get("project") and isinstance(fields.get("out"), tuple):
+        fail("proj needs an output of one number, as in dense-1-proj", "project")
+    if fields.get("hidden", 0) == fields.get("out"):  # as without: one spelling
+        fields = fields | {"hidden": None}
     floats = {f: float(v) for f, v in fields.items() if rules[f] == "above 0"}
     return Layer(**fields | floats, source=source, span=span)
 
@@ -515,24 +444,22 @@ def _rules(kind: str) -> dict[str, Any]:
     rules: dict[str, Any] = {"kind": [kind]}
     rules |= {"size": entry.size} if entry.size else {}
     rules |= {"out": entry.out} if entry.out else {}
-    words = [kind] if kind in WORDS else entry.words.split()
+    words = [kind] if is_alone(kind) else entry.words.split()
     for word in (WORDS[name] for name in words):
         if word.value is None:
-            rules[word.field] = _NUMBERS[word.field]
-        elif kind not in WORDS:
+            rules[word.field] = NUMBERS[word.field]
+        elif not is_alone(kind):
             rules.setdefault(word.field, []).append(word.value)
         if word.number:
-            rules[word.number] = _NUMBERS[word.number]
+            rules[word.number] = NUMBERS[word.number]
     return rules
 
 
 def _owners(kind: str, field: str) -> list[str]:
     """The words without which the field says nothing, if there are such."""
-    if kind in WORDS:
-        return []
     if field == "trainable_gain":
         field = "gain"
-    return [name for name, word in WORDS.items() if word.number == field]
+    return [name for name in KINDS[kind].words.split() if WORDS[name].number == field]
 
 
 def _set_by(owners: list[str], fields: Mapping[str, Any]) -> bool:
@@ -542,7 +469,7 @@ def _set_by(owners: list[str], fields: Mapping[str, Any]) -> bool:
 def _fits(value: Any, rule: Any) -> bool:
     if isinstance(rule, list):
         return any(_same(value, allowed) for allowed in rule)
-    return bool(_RULES[rule][1](value))
+    return bool(RULES[rule][1](value))
 
 
 def _same(value: Any, other: Any) -> bool:
@@ -554,7 +481,7 @@ def _say(rule: Any, value: Any) -> str:
     """What the rule allows, and that the value is not it."""
     shown = show(value, _text if type(value) is tuple else repr)
     if not isinstance(rule, list):
-        return f"{_RULES[rule][0]}, not {shown}"
+        return f"{RULES[rule][0]}, not {shown}"
     near = hint(value, [word for word in rule if isinstance(word, str)])
     near = near if near.startswith("; did") else ""
     return f"{' or '.join(map(str, rule))}, not {shown}{near}"

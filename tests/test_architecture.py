@@ -60,6 +60,78 @@ def test_with_score():
     )
 
 
+def test_with_score_counts_the_pixels_of_a_last_map():
+    # three outputs at 4x3 pixels
+    wide = read(IMAGES | {"discriminator": "conv3-3-s2 flatten"})
+    assert wide.score == 36
+    assert unparse(wide.with_score(12).discriminator) == "conv3-1-s2 flatten"
+    assert wide.with_score(36) == wide
+    with pytest.raises(SpecError) as caught:
+        wide.with_score(1)
+    assert str(caught.value) == (
+        "no width of conv3-3-s2 makes a score of 1, but 36; a loss that takes any "
+        "score does\n"
+        "    conv3-3-s2 flatten\n"
+        "    ^^^^^^^^^^"
+    )
+
+
+def test_with_score_of_no_width_at_all():
+    flat = read(IMAGES | {"discriminator": "flatten"})
+    assert flat.with_score(48) == flat
+    for score in (16, True, 48.0):
+        with pytest.raises(SpecError, match="gives the score its width"):
+            flat.with_score(score)
+
+
+DECODED = IMAGES | {"decoder": "dense-8x6x1-tanh  # back"}
+
+
+def test_a_decoder_makes_samples_of_scores():
+    checked = read(DECODED)
+    assert unparse(checked.decoder) == "dense-8x6x1-tanh"
+    assert checked.to_dict() == read(IMAGES).to_dict() | {"decoder": "dense-8x6x1-tanh"}
+    assert read(checked.to_dict()) == checked
+    assert read(IMAGES).decoder is None
+    assert "decoder" not in read(IMAGES).to_dict()
+
+
+def test_a_decoder_starts_from_the_new_score():
+    wide = read(DECODED).with_score(16)
+    assert (wide.score, wide.decoder) == (16, read(DECODED).decoder)
+    fixed = read(DECODED | {"decoder": "reshape-1x1x5 flatten dense-8x6x1"})
+    with pytest.raises(SpecError) as caught:
+        fixed.with_score(16)
+    assert str(caught.value) == (
+        "decoder: cannot fold 16 into 1x1x5\n"
+        "    reshape-1x1x5 flatten dense-8x6x1\n"
+        "    ^^^^^^^^^^^^^"
+    )
+
+
+def test_nets_say_what_they_start_from():
+    checked = read(DECODED)
+    assert checked.nets == {
+        "generator": (checked.generator, (16,)),
+        "discriminator": (checked.discriminator, (8, 6, 1)),
+        "decoder": (checked.decoder, (5,)),
+    }
+    assert list(read(IMAGES).nets) == ["generator", "discriminator"]
+
+
+LABELS = IMAGES | {
+    "generator": "dense-8x6x2-cbn-relu res3-4-cbn-relu conv3-1-bcb-tanh",
+    "discriminator": "conv3-4-ck-lrelu gsum dense-2-cd dense-1-proj",
+}
+
+
+def test_nets_with_labels_are_read_with_their_classes():
+    checked = read(LABELS)
+    assert (checked.classes, checked.score) == (3, 1)
+    assert read(checked.to_dict()) == checked
+    assert checked.with_score(7).score == 7
+
+
 def test_sizes_are_canonical():
     assert architecture.read_sample("032x08x3") == (32, 8, 3)
     assert str(architecture.read_latent("normal-0128")) == "normal-128"
@@ -160,7 +232,49 @@ REFUSED = [  # (architecture, line, marks, message)
         {**GOOD, "discriminator": "dense-4 conv3-1"},
         "dense-4 conv3-1",
         "        ^^^^^^^",
-        "conv needs a map HxWxC, not 4",
+        "discriminator: conv needs a map HxWxC, not 4",
+    ),
+    (
+        {**GOOD, "generator": "dense-4 gsum dense-2"},
+        "dense-4 gsum dense-2",
+        "        ^^^^",
+        "generator: gsum needs a map HxWxC, not 4",
+    ),
+    (
+        {**GOOD, "decoder": "dense-3"},
+        "dense-3",
+        "^^^^^^^",
+        "the decoder makes 3, not the sample 2",
+    ),
+    (
+        {**GOOD, "decoder": "relu conv3-2"},
+        "relu conv3-2",
+        "     ^^^^^^^",
+        "decoder: conv needs a map HxWxC, not 1",
+    ),
+    (
+        {**GOOD, "decoder": None},
+        "None",
+        "^^^^",
+        "a net is a string, or a list of strings and dicts, not None",
+    ),
+    (
+        {**GOOD, "generator": "dense-4-cbn dense-2"},
+        "dense-4-cbn dense-2",
+        "^^^^^^^^^^^",
+        "generator: cbn needs labels: give classes, as in 'classes': 10",
+    ),
+    (
+        {**GOOD, "discriminator": "dense-4 dense-1-proj"},
+        "dense-4 dense-1-proj",
+        "        ^^^^^^^^^^^^",
+        "discriminator: proj needs labels: give classes, as in 'classes': 10",
+    ),
+    (
+        {**GOOD, "decoder": "dense-2-cd"},
+        "dense-2-cd",
+        "^^^^^^^^^^",
+        "decoder: cd needs labels: give classes, as in 'classes': 10",
     ),
     (
         {**GOOD, "gen": "dense-2"},
@@ -168,7 +282,7 @@ REFUSED = [  # (architecture, line, marks, message)
         "                                          ^^^",
         (
             "an architecture has no 'gen'; known: reference, latent, sample, "
-            "classes, generator, discriminator"
+            "classes, generator, discriminator, decoder"
         ),
     ),
     (
@@ -183,7 +297,7 @@ REFUSED = [  # (architecture, line, marks, message)
         "                                          ^",
         (
             "an architecture has no 5; known: reference, latent, sample, "
-            "classes, generator, discriminator"
+            "classes, generator, discriminator, decoder"
         ),
     ),
     (
@@ -192,7 +306,7 @@ REFUSED = [  # (architecture, line, marks, message)
         "                                          ^",
         (
             "an architecture has no ''; known: reference, latent, sample, "
-            "classes, generator, discriminator"
+            "classes, generator, discriminator, decoder"
         ),
     ),
     ({"latent": "normal-8"}, "latent", "^^^^^^", "an architecture needs its sample"),
@@ -214,12 +328,12 @@ def test_the_mark_stands_in_a_net_of_several_lines():
     with pytest.raises(SpecError) as caught:
         read(IMAGES | {"discriminator": net})
     assert str(caught.value) == (
-        "conv needs a map HxWxC, not 4\n      conv3-1\n      ^^^^^^^"
+        "discriminator: conv needs a map HxWxC, not 4\n      conv3-1\n      ^^^^^^^"
     )
     assert caught.value.source == net
 
 
-KEYS = st.sampled_from([*IMAGES]) | st.text(max_size=8) | st.integers() | st.none()
+KEYS = st.sampled_from([*DECODED]) | st.text(max_size=8) | st.integers() | st.none()
 
 
 @given(st.dictionaries(KEYS, ANYTHING, max_size=4), st.booleans())

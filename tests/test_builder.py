@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import references
 import tensorflow as tf
 import zoo
 from keras import ops
 
 import architectures
-from gantf import build, build_pair, shapes, spec
+from gantf import GAN, build, build_pair, layers, shapes, spec
 from gantf.spec import SpecError
 
 ALL = pytest.mark.parametrize("words, shape", zoo.WORDS)
@@ -25,35 +26,55 @@ def bfloat16():
     keras.config.set_dtype_policy("float32")
 
 
+def made(words, shape):
+    return build(words, shape, zoo.CLASSES)
+
+
 @ALL
 def test_shapes_and_numbers_are_those_of_the_arithmetic(words, shape):
-    model = build(words, shape)
-    assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, *shapes.out_shape(words, shape))
+    model = made(words, shape)
+    x, *labels = model.inputs
+    assert x.shape == (None, *shape)
+    asked = {"cbn", "proj", "ck", "cd", "cb", "bcb"} & set(words.split("-"))
+    assert len(labels) == bool(asked)
+    assert all(y.shape == (None,) and y.dtype == "int32" for y in labels)
+    result = shapes.out_shape(words, shape, zoo.CLASSES)
+    assert model.output_shape == (None, *result)
     for n in (1, 3):  # the batch is free
-        assert model(draw(n, *shape)).shape == (n, *shapes.out_shape(words, shape))
+        assert model(zoo.draw(n, shape, words)).shape == (n, *result)
     count = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-    assert count == shapes.params(words, shape)
+    assert count == shapes.params(words, shape, zoo.CLASSES)
 
 
 @ALL
 def test_the_gradient_reaches_every_weight(words, shape):
-    model = build(words, shape)
+    model = made(words, shape)
+    for weight in model.trainable_weights:
+        if weight.name == "gate":  # starts at 0, which keeps the rest of its block out
+            weight.assign(0.5)
     with tf.GradientTape() as tape:
-        y = model(draw(8, *shape), training=True)
+        y = model(zoo.draw(8, shape, words), training=True)
         loss = ops.sum(y * draw(*y.shape, seed=1))
-    for weight, slope in zip(
-        model.trainable_weights, tape.gradient(loss, model.trainable_weights)
-    ):
+    slopes = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    for weight, slope in zip(model.trainable_weights, slopes):
         assert slope is not None, weight.path
+        slope = tf.convert_to_tensor(slope)  # indexed slices of an embedding
         assert np.isfinite(slope).all(), weight.path
-        assert np.abs(slope).max() > 1e-4, weight.path
+        if not idle(weight, set(words.split("-"))):
+            assert np.abs(slope).max() > 1e-4, weight.path
+
+
+def idle(weight, words):
+    """Biases of a block in front of a norm that takes every channel's mean away."""
+    if weight.name != "bias":
+        return False
+    return "conv_0" in weight.path and bool({"bn", "cbn", "in"} & words)
 
 
 @ALL
 def test_models_are_saved_and_loaded_bit_for_bit(words, shape, tmp_path):
-    model = build(words, shape)
-    x = draw(4, *shape)
+    model = made(words, shape)
+    x = zoo.draw(4, shape, words)
     model(x, training=True)
     model.save(tmp_path / "net.keras")
     again = keras.models.load_model(tmp_path / "net.keras")
@@ -74,8 +95,8 @@ def test_pairs_end_in_float32(bfloat16):
 
 @ALL
 def test_nets_run_in_bfloat16(words, shape, bfloat16):
-    model = build(words, shape)
-    y = model(draw(4, *shape), training=True)
+    model = made(words, shape)
+    y = model(zoo.draw(4, shape, words), training=True)
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
     assert np.isfinite(np.asarray(ops.cast(y, "float32"))).all()
     assert {w.dtype for w in model.weights} <= {"float32", "uint32", "int64"}
@@ -234,32 +255,43 @@ def test_the_model_has_its_name():
 
 
 @pytest.mark.parametrize("name", zoo.ARCHITECTURES)
-def test_architectures_have_the_parameters_of_their_tables(name):
-    count, by_score = zoo.ARCHITECTURES[name]
-    presets = architectures.get(name)
-    for score, wanted in by_score.items():
-        generator, discriminator = build_pair(presets, score)
-        assert generator.count_params() - untrained(generator) == count
-        assert discriminator.count_params() - untrained(discriminator) == wanted
-        assert discriminator.output_shape == (None, score)
-        assert generator.output_shape == discriminator.input_shape
+def test_every_architecture_builds_runs_and_trains_a_step(name):
+    architecture = architectures.get(name)
+    classes = architecture["classes"]
+    pair = build_pair(architecture)
+    generator, discriminator = pair
     assert (generator.name, discriminator.name) == ("generator", "discriminator")
+    count, by_score = zoo.ARCHITECTURES[name]
+    score = next(iter(by_score))
+    assert [trained(net) for net in pair] == [count, by_score[score]]
+    sample = generator.output_shape[1:]
+    assert discriminator.output_shape == (None, score)
+    data = {"image": tf.constant(np.tanh(draw(2, *sample)))}
+    if classes:
+        data["label"] = tf.constant([0, classes - 1])
+    loss = "hinge" if score == 1 else "mmd_t"  # rbf would be 0 between far features
+    latent = architecture["latent"]
+    gan = GAN(*pair, loss=loss, latent=latent, classes=classes, ema=0.0)
+    gan.compile(keras.optimizers.SGD(1e-3), keras.optimizers.SGD(1e-3))
+    logs = gan.train_step(data)
+    assert np.isfinite([float(value) for value in logs.values()]).all()
+    assert float(logs["generator_gradient"]) > 0
+    assert float(logs["discriminator_gradient"]) > 0
+    labels = classes - 1 if classes else None
+    samples = gan.generate(2, labels, seed=0)
+    assert samples.shape == (2, *sample) and np.isfinite(samples).all()
 
 
-def untrained(model):
-    return sum(int(np.prod(w.shape)) for w in model.non_trainable_weights)
+def trained(model):
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
-@pytest.mark.parametrize("name", ["dcgan-sn-28", "mlp-2d"])
-def test_small_architectures_run_and_train(name):
-    generator, discriminator = build_pair(architectures.get(name))
-    with tf.GradientTape() as tape:
-        latent = draw(4, *generator.input_shape[1:])
-        score = discriminator(generator(latent, training=True), training=True)
-        loss = ops.sum(score * draw(*score.shape, seed=1))
-    weights = generator.trainable_weights + discriminator.trainable_weights
-    for weight, slope in zip(weights, tape.gradient(loss, weights)):
-        assert slope is not None and np.abs(slope).max() > 0, weight.path
+def test_a_pair_is_built_with_another_score():
+    count, by_score = zoo.ARCHITECTURES["dcgan-sn-28"]
+    for score, wanted in by_score.items():
+        pair = build_pair(architectures.get("dcgan-sn-28"), score)
+        assert [trained(net) for net in pair] == [count, wanted]
+        assert pair[1].output_shape == (None, score)
 
 
 def test_a_pair_that_does_not_fit_is_refused_in_words():
@@ -281,3 +313,313 @@ def test_a_net_that_does_not_fit_is_refused_in_words():
         "      dense-1\n"
         "      ^^^^^^^"
     )
+
+
+# ---- blocks, attention and class-wise words against NumPy
+
+
+def parts(model):
+    """The layers of a model by their names without the place, "conv_0"."""
+    return {layer.name.partition("_")[2]: layer for layer in model.layers}
+
+
+def randomised(words, shape):
+    model = made(words, shape)
+    rng = np.random.default_rng(5)
+    for weight in model.weights:
+        if weight.trainable:
+            weight.assign(rng.normal(size=weight.shape) / 2)
+        elif weight.name == "moving_variance":
+            weight.assign(rng.uniform(0.5, 2, weight.shape))
+        elif weight.name == "moving_mean":
+            weight.assign(rng.normal(size=weight.shape))
+    return model
+
+
+def convolved(x, layer):
+    """A convolution with "same" padding, in float64."""
+    kernel = layer.kernel.numpy().astype(float)
+    pads = [
+        references.same_pads(side, k, 1) for side, k in zip(x.shape[1:3], kernel.shape)
+    ]
+    y = references.conv(x, kernel, pads, (1, 1))
+    return y if layer.bias is None else y + layer.bias.numpy()
+
+
+def mean2(x):
+    n, h, w, c = x.shape
+    return (
+        x[:, : h // 2 * 2, : w // 2 * 2]
+        .reshape(n, h // 2, 2, w // 2, 2, c)
+        .mean((2, 4))
+    )
+
+
+def twice(x):
+    return x.repeat(2, 1).repeat(2, 2)
+
+
+def unchanged(x):
+    return x
+
+
+def normed(x, layer):
+    mean, variance = (
+        w.numpy().astype(float) for w in (layer.moving_mean, layer.moving_variance)
+    )
+    gain, shift = layer.gamma.numpy(), layer.beta.numpy()
+    return gain * (x - mean) / np.sqrt(variance + 1e-3) + shift
+
+
+@pytest.mark.parametrize(
+    "words, before, after",
+    [
+        ("res3-5-bn-relu", unchanged, unchanged),
+        ("res3-5-h3-up2-lastbias-bn-relu", twice, unchanged),
+        ("res4-5-h6-down2-scbias-bn-relu", unchanged, mean2),
+    ],
+)
+def test_a_block_is_that_of_the_paper(words, before, after):
+    """Gulrajani et al. (2017), Miyato et al. (2018): in the order of their code.
+
+    The shortcut's kernel there runs on the larger map.
+    """
+    model = randomised(words, (5, 6, 4))
+    layer = parts(model)
+    x = draw(3, 5, 6, 4).astype(float)
+    y = np.maximum(normed(x, layer["res_0_bn"]), 0)
+    y = convolved(before(y), layer["res_conv_0"])
+    y = np.maximum(normed(y, layer["res_1_bn"]), 0)
+    y = after(convolved(y, layer["res_conv_1"]))
+    y += after(convolved(before(x), layer["res_sc"]))
+    np.testing.assert_allclose(model(x), y, rtol=1e-4, atol=1e-4)
+    biases = ["lastbias" not in words and "scbias" not in words, "scbias" not in words]
+    for name, has in zip(("res_conv_0", "res_conv_1", "res_sc"), [*biases, True]):
+        assert (layer[name].bias is not None) == has
+
+
+def test_a_block_whose_shortcut_can_be_the_identity_has_no_kernel_on_it():
+    model = randomised("res3-4-elu", (5, 6, 4))
+    layer = parts(model)
+    assert "res_sc" not in layer and "res_sc" in parts(made("res3-4-sc", (5, 6, 4)))
+    x = draw(3, 5, 6, 4).astype(float)
+
+    def elu(x):
+        return np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1)
+
+    y = convolved(elu(convolved(elu(x), layer["res_conv_0"])), layer["res_conv_1"])
+    np.testing.assert_allclose(model(x), x + y, rtol=1e-4, atol=1e-4)
+
+
+def test_a_first_block_begins_with_its_kernel():
+    model = randomised("stem3-4-h5-down2-lrelu", (6, 5, 3))
+    layer = parts(model)
+    x = draw(3, 6, 5, 3).astype(float)
+    y = convolved(x, layer["stem_conv_0"])
+    y = mean2(convolved(np.maximum(y, 0.1 * y), layer["stem_conv_1"]))
+    y += convolved(mean2(x), layer["stem_sc"])
+    np.testing.assert_allclose(model(x), y, rtol=1e-4, atol=1e-4)
+
+
+def test_the_kernels_of_a_block_are_normalised_each():
+    model = made("res3-4-h3-down2-snm1.5-gain-relu", (6, 6, 2))
+    found = [la for la in model.layers if isinstance(la, layers.SpectralNormalization)]
+    assert [la.name for la in found] == ["01_res_conv_0", "01_res_conv_1", "01_res_sc"]
+    assert {(la.method, la.gain, la.trainable_gain) for la in found} == {
+        ("matrix", 1.5, True)
+    }
+    found = made("attn2-sn", (4, 4, 4)).layers
+    found = [la.name for la in found if isinstance(la, layers.SpectralNormalization)]
+    assert sorted(found) == ["01_attn_key", "01_attn_out", "01_attn_query"] + [
+        "01_attn_value"
+    ]
+
+
+@pytest.mark.parametrize("words", ["attn2", "attn4-v4-pool", "attn2-v1-pool-dist"])
+def test_attention_is_that_of_the_paper(words):
+    """Zhang et al. (2019), equations 1 to 3; logits by distance: Wang et al.'s code."""
+    model = randomised(words, (4, 5, 8))
+    layer = parts(model)
+    x = draw(2, 4, 5, 8).astype(float)
+    q, k, v = (convolved(x, layer[f"attn_{n}"]) for n in ("query", "key", "value"))
+    if "pool" in words:
+        k, v = (a[:, :4, :4].reshape(2, 2, 2, 2, 2, -1).max((2, 4)) for a in (k, v))
+    q, k, v = (a.reshape(2, -1, a.shape[-1]) for a in (q, k, v))
+    logits = np.einsum("nic,njc->nij", q, k)
+    if "dist" in words:
+        square = ((q[:, :, None] - k[:, None]) ** 2).sum(-1)
+        logits = -square / q.shape[-1]
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    y = np.einsum("nij,njc->nic", shares, v).reshape(2, 4, 5, -1)
+    if "v1" not in words:
+        y = convolved(y, layer["attn_out"])
+    gate = float(layer["attn_gate"].weights[0])
+    assert gate != 0
+    np.testing.assert_allclose(model(x), x + gate * y, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_starts_as_the_identity():
+    x = draw(2, 4, 5, 8)
+    np.testing.assert_array_equal(build("attn8-pool-sn", (4, 5, 8))(x), x)
+
+
+LABELS = np.array([2, 0, 1, 2], "int32")
+
+
+def class_wise(words, shape):
+    """A randomised net, an input and its output, and the weights by name."""
+    model = randomised(words, shape)
+    x = draw(4, *shape)
+    found = {w.path.rpartition("/")[2]: w.numpy().astype(float) for w in model.weights}
+    return x.astype(float), np.asarray(model([x, LABELS])), found, model
+
+
+def test_projection_adds_an_inner_product_of_each_output():
+    """Miyato & Koyama (2018), equation 3, for each of two outputs."""
+    x, y, w, _ = class_wise("dense-2-proj", (5,))
+    e = w["embeddings"].reshape(3, 5, 2)
+    truth = x @ w["kernel"] + w["bias"] + np.einsum("ni,nik->nk", x, e[LABELS])
+    np.testing.assert_allclose(y, truth, rtol=1e-4, atol=1e-5)
+
+
+def test_the_embedding_of_a_projection_is_normalised_as_the_kernel_is():
+    model = made("dense-1-snm2-gain-nobias-proj", (5,))
+    table = parts(model)["dense_embedding"]
+    assert isinstance(table, layers.SpectralNormalization)
+    assert (table.method, table.gain, table.trainable_gain) == ("matrix", 2.0, True)
+    assert table.kernel.shape == (3, 5)
+
+
+def test_class_wise_kernels_and_biases_are_what_their_help_says():
+    x, y, w, model = class_wise("dense-4-ck-bcb", (5,))
+    bias = parts(model)["dense_bias"].weights[0].numpy()
+    common = parts(model)["dense"].bias.numpy()
+    truth = (1 + w["scale"][LABELS]) * (x @ w["kernel"]) + common + bias[LABELS]
+    np.testing.assert_allclose(y, truth, rtol=1e-4, atol=1e-5)
+
+    x, y, w, _ = class_wise("dense-4-cd-cb", (5,))
+    truth = np.einsum("ni,nik->nk", x, w["kernel"] + w["class_kernel"][LABELS])
+    np.testing.assert_allclose(y, truth + w["bias"][LABELS], rtol=1e-4, atol=1e-5)
+
+    x, y, w, _ = class_wise("conv1-4-ck-nobias", (2, 3, 5))
+    truth = np.einsum("nhwi,ik->nhwk", x, w["kernel"][0, 0])
+    truth *= (1 + w["scale"][LABELS])[:, None, None]
+    np.testing.assert_allclose(y, truth, rtol=1e-4, atol=1e-5)
+
+
+def test_conditional_batch_norm_gives_each_class_its_gain_and_shift():
+    x, y, w, _ = class_wise("cbn", (2, 3, 5))
+    unit = (x - w["moving_mean"]) / np.sqrt(w["moving_variance"] + 1e-3)
+    gain, shift = (w[n][LABELS][:, None, None] for n in ("gamma", "beta"))
+    np.testing.assert_allclose(y, gain * unit + shift, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_out_of_range_are_an_error_in_graphs_too(label):
+    model = made("dense-4-cbn-relu", (5,))
+    bad = [draw(2, 5), np.array([0, label], "int32")]
+    rule = "labels are whole numbers from 0 to 2, not"
+    with pytest.raises(ValueError, match=f"{rule} {label}"):
+        model(bad)
+    for call in (tf.function(model), lambda x: model.predict(x, verbose=0)):
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            call(bad)
+        assert f"[{rule}] [{label}]" in str(caught.value)
+
+
+def test_depthwise_kernels_start_with_the_variance_of_what_they_see():
+    # a 3x3 kernel on one channel: He's 2 / 9; Keras alone has 2 / (9 channels)
+    kernel = build("dconv3-relu", (4, 4, 4000)).layers[1].kernel.numpy()
+    # 36,000 draws: 3 % is 4 sd of the variance
+    assert kernel.var() == pytest.approx(2 / 9, rel=0.03)
+    layer = build("sconv3-64-relu", (4, 4, 4000)).layers[1]
+    depth, point = layer.depthwise_kernel.numpy(), layer.pointwise_kernel.numpy()
+    assert depth.var() == pytest.approx(1 / 9, rel=0.03)
+    assert point.var() == pytest.approx(2 / 4000, rel=0.03)
+
+
+# ---- words of one's own
+
+
+def test_added_words_are_read_counted_built_and_shown(in_process):
+    found = in_process(_ADDED)
+    assert found == {
+        "text": "conv3-4-mish blur3 prelu",
+        "shape": [5, 6, 4],
+        "params": 3 * 3 * 2 * 4 + 4 + 5 * 6 * 4,
+        "built": 3 * 3 * 2 * 4 + 4 + 5 * 6 * 4,
+        "same": True,
+        "said": [
+            "the word 'relu' is taken: max(x, 0)",
+            "a word is small letters a to z, not 'mish2'",
+            "shift does not take 4: no map",
+        ],
+        "dtypes": ["bfloat16", "float32"],
+        "listed": True,
+    }
+
+
+_ADDED = """
+import json
+import keras, numpy as np
+import gantf
+from gantf import shapes, spec
+from gantf.words import Kind, Word, vocabulary
+
+def mish(layer, name):
+    return keras.layers.Activation(
+        lambda x: x * keras.ops.tanh(keras.ops.softplus(x)), name=name)
+
+def blur(layer, name):
+    return keras.layers.AveragePooling2D(layer.size, 1, "same", name=name)
+
+gantf.add_word("mish", Word("x tanh(softplus(x))", "act", "mish"), mish)
+gantf.add_word("blur", Kind("mean of N x N pixels", size="whole"), blur)
+gantf.add_word(
+    "prelu", Word("relu with a trained slope", "act", "prelu"),
+    lambda layer, name: keras.layers.PReLU(name=name))
+text, shape = "conv3-4-mish blur3 prelu", (5, 6, 2)
+net = spec.parse(text)
+model = gantf.build(text, shape)
+x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+y = model.layers[1](x).numpy().astype(float)
+y = y * np.tanh(np.log1p(np.exp(y)))
+ones = np.pad(np.ones((5, 6)), 1)
+y = np.pad(y, [(0, 0), (1, 1), (1, 1), (0, 0)])
+windows = [(i, j) for i in range(3) for j in range(3)]
+total = sum(y[:, i:i + 5, j:j + 6] for i, j in windows)
+count = sum(ones[i:i + 5, j:j + 6] for i, j in windows)[..., None]
+y = total / count
+y = np.maximum(y, 0) + model.layers[-1].alpha.numpy() * np.minimum(y, 0)
+said = []
+for name in ("relu", "mish2"):
+    try:
+        gantf.add_word(name, Kind("again"), blur)
+    except ValueError as error:
+        said.append(str(error))
+def shift(layer, name):
+    raise ValueError("no map\\nand more")
+gantf.add_word("shift", Kind("fails"), shift)
+try:
+    shapes.rows("shift", (4,))
+except spec.SpecError as error:
+    said.append(error.message)
+gantf.add_word("linear", Kind("a dense layer", out="whole"),
+    lambda layer, name: keras.layers.Dense(layer.out, name=name))
+pair = {"latent": "normal-2", "sample": "2", "generator": "dense-2",
+        "discriminator": "linear-3 relu linear-1"}
+with gantf.builder.precision("mixed_bfloat16"):
+    critic = gantf.build_pair(pair)[1]
+dtypes = [layer.compute_dtype for layer in critic.layers if layer.weights]
+print(json.dumps({
+    "dtypes": dtypes,
+    "text": spec.unparse(net),
+    "shape": shapes.out_shape(text, shape),
+    "params": shapes.params(text, shape),
+    "built": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+    "same": bool(np.allclose(model(x), y, atol=1e-5)),
+    "said": said,
+    "listed": "mean of N x N pixels" in vocabulary(),
+}))
+"""

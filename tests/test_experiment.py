@@ -408,3 +408,58 @@ def test_a_seed_decides_the_first_weights():
 
     assert all(np.array_equal(a, b) for a, b in zip(first(0), first(0)))
     assert not all(np.array_equal(a, b) for a, b in zip(first(0), first(1)))
+
+
+# ---- labels from the data to the samples
+
+CONDITIONAL = {
+    "latent": "normal-8",
+    "sample": "28x28x1",
+    "classes": 10,
+    "generator": "dense-7x7x8 2*res3-8-up2-cbn-relu relu conv3-1-tanh",
+    "discriminator": "2*conv4-8-s2-sn-lrelu gsum dense-4-sn-proj",
+}
+
+
+def test_a_conditional_run_resumes_scores_and_draws_each_class(tmp_path):
+    whole = run(tmp_path / "whole", architecture=CONDITIONAL)
+    assert whole.step == 6
+    run(tmp_path / "parts", architecture=CONDITIONAL, steps=3)
+    parts = run(tmp_path / "parts", architecture=CONDITIONAL)
+    assert_same(last_weights(whole.folder), last_weights(parts.folder))
+    protocol = json.loads((whole.folder / "scores.json").read_text())["protocol"]
+    assert protocol["labels"] == "all classes in turn"
+    sampler = Sampler.of_run(whole.folder)
+    assert sampler.takes_labels and sampler.classes == 10
+    latents = sampler.latents(4, seed=0)
+    labels = tf.constant([7, 7, 7, 7])
+    np.testing.assert_allclose(
+        sampler.generate(4, labels=7, seed=0),
+        np.clip(sampler.net([latents, labels]), -1, 1),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (
+            None,
+            "{} has no labels, and the architecture asks for them (by cbn); give a set "
+            "with labels, as a folder for each class, or an architecture without",
+        ),
+        (
+            np.arange(40) % 11,
+            "{} has labels from 0 to 10, and the architecture 10 classes; give its "
+            "'classes' as 11",
+        ),
+    ],
+)
+def test_error_data_without_the_labels_asked_for(labels, message, tmp_path):
+    given = {} if labels is None else {"labels": labels}
+    path = tmp_path / "set.npz"
+    np.savez(path, images=np.zeros((40, 28, 28, 1), np.uint8), **given)
+    with pytest.raises(ValueError) as caught:
+        run(tmp_path / "run", data=str(path), architecture=CONDITIONAL)
+    assert str(caught.value) == message.format(path)
+    assert not (tmp_path / "run").exists()

@@ -296,7 +296,7 @@ _REPLICAS = """
 import json, sys
 import keras, numpy as np, tensorflow as tf
 import gantf
-from test_gan import ARCHITECTURE, batches, make
+from test_gan import batches, labelled, make, make_conditional
 
 replicas = int(sys.argv[1])
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -306,19 +306,207 @@ names = [f"CPU:{i}" for i in range(replicas)]
 strategy = (tf.distribute.MirroredStrategy(names) if replicas > 1
             else tf.distribute.get_strategy())
 found = {}
-for loss, settings in {
-    "rep": {},
-    "wasserstein": {"update": "alternating", "critic_steps": 2, "penalties": ["gp"]},
+critic = {"update": "alternating", "critic_steps": 2, "penalties": ["gp"]}
+for case, (make, loss, data, settings) in {
+    "simultaneous": (make, "rep", batches(48, 16), {}),
+    "critic": (make, "wasserstein", batches(48, 16), critic),
+    "conditional": (make_conditional, "rmb", labelled(), {}),
 }.items():
     with strategy.scope():
         gan = make(loss, **settings)
-    history = gan.fit(batches(48, 16).repeat(), steps_per_epoch=4, epochs=3, verbose=0)
+    history = gan.fit(data.repeat(), steps_per_epoch=4, epochs=3, verbose=0)
     for name, values in history.history.items():
-        found[f"{loss} {name}"] = values
+        found[f"{case} {name}"] = values
     for i, weight in enumerate(gan.get_weights()):
-        found[f"{loss} weight {i}"] = np.asarray(weight).ravel()[:50].tolist()
+        found[f"{case} weight {i}"] = np.asarray(weight).ravel()[:50].tolist()
 print(json.dumps(found))
 """
+
+
+# ---- nets that ask for labels
+
+CONDITIONAL = {
+    "latent": "normal-8",
+    "sample": "8x8x1",
+    "classes": 3,
+    "generator": "dense-4x4x16 res3-8-up2-cbn-relu conv3-1-ck-tanh",
+    "discriminator": "stem3-8-down2-sn-relu attn4-sn res3-8-sn2-gain-relu gsum "
+    "dense-4-sn-proj",
+}
+LABELS = np.arange(64) * 5 % 3
+
+
+def make_conditional(loss="rep", rate=0.1, **settings):
+    keras.utils.set_random_seed(1)
+    nets = gantf.build_pair(CONDITIONAL, score=losses.get(loss).score_dim)
+    gan = gantf.GAN(*nets, loss=loss, classes=3, **settings)
+    gan.compile(keras.optimizers.SGD(rate / 2), keras.optimizers.SGD(rate))
+    return gan
+
+
+def labelled(batch=16, labels=LABELS):
+    data = {"image": images(), "label": np.asarray(labels, "int32")}
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    return dataset.batch(batch, drop_remainder=True)
+
+
+def test_both_nets_see_the_labels_of_the_batch():
+    # SGD: a weight changes by its gradient, taken here by hand from one pass.
+    gan, twin = make_conditional(), make_conditional()
+    real, labels = tf.constant(images(16)), tf.constant(LABELS[:16], tf.int32)
+    latents = tf.random.stateless_normal((16, 8), [0, 0])
+    with tf.GradientTape(persistent=True) as tape:
+        fake = twin.generator([latents, labels], training=True)
+        r = twin.discriminator([real, labels], training=True)
+        with gantf.layers.spectral_updates(False):
+            f = twin.discriminator([fake, labels], training=True)
+        found = {
+            "generator": (twin.criterion.generator(r, f), 0.05),
+            "discriminator": (twin.criterion.discriminator(r, f), 0.1),
+        }
+    gan.train_step({"image": real, "label": labels})
+    for net, (loss, rate) in found.items():
+        variables = getattr(twin, net).trainable_variables
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        for old, new, gradient in zip(
+            variables, getattr(gan, net).trainable_variables, gradients
+        ):
+            change = (old.value - new.value) / rate
+            gradient = tf.convert_to_tensor(gradient)
+            np.testing.assert_allclose(change, gradient, atol=5e-6, err_msg=old.path)
+
+
+@pytest.mark.parametrize(
+    "loss, settings",
+    [
+        ("rmb", {}),
+        ("hinge", {"update": "alternating", "critic_steps": 2}),
+        ("wasserstein", {"update": "alternating", "penalties": ["gp"]}),
+    ],
+)
+def test_conditional_nets_train_under_every_update(loss, settings):
+    # at 0.1 plain gradient descent on a gradient penalty runs away
+    gan = make_conditional(loss, rate=0.002, **settings)
+    before = gan.generator.get_weights() + gan.discriminator.get_weights()
+    history = gan.fit(labelled(), epochs=1, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    after = gan.generator.get_weights() + gan.discriminator.get_weights()
+    changed = np.mean(moved(before, after))
+    assert changed > 0.9  # biases in front of batch norm stay
+
+
+def test_tuples_of_images_and_labels_train_as_dicts_do():
+    pairs = labelled().map(lambda x: (x["image"], x["label"]))
+    trained = []
+    for data in (labelled(), pairs):
+        trained.append(make_conditional())
+        trained[-1].fit(data, epochs=1, verbose=0)
+    for a, b in zip(*(gan.get_weights() for gan in trained)):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_conditional_samples_have_the_labels_asked_for():
+    gan = make_conditional(ema=0.0)
+    gan.fit(labelled(), epochs=2, verbose=0)
+    latents = gan.sampler.latents(6, seed=2)
+
+    def made(labels):
+        return np.clip(gan.generator([latents, tf.constant(labels)]), -1, 1)
+
+    turns = gan.generate(6, seed=2)
+    np.testing.assert_allclose(turns, made([0, 1, 2, 0, 1, 2]), atol=1e-6)
+    ones = gan.generate(6, labels=1, seed=2)
+    np.testing.assert_allclose(ones, made([1] * 6), atol=1e-6)
+    own = gan.generate(6, labels=[2, 2, 0, 0, 1, 1], seed=2)
+    np.testing.assert_allclose(own, made([2, 2, 0, 0, 1, 1]), atol=1e-6)
+    assert np.abs(ones - turns)[0].max() > 1e-3
+
+
+def test_a_conditional_gan_is_saved_and_loaded(tmp_path):
+    gan = make_conditional()
+    gan.fit(labelled(), epochs=1, verbose=0)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert again.classes == 3
+    for model in (gan, again):
+        model.fit(labelled(), epochs=1, verbose=0)
+    for mine, other in zip(gan.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(mine, other)
+    np.testing.assert_array_equal(
+        gan.generate(4, labels=2, seed=0), again.generate(4, labels=2, seed=0)
+    )
+
+
+def test_sigmas_of_class_wise_kernels_are_their_largest():
+    architecture = CONDITIONAL | {"discriminator": "flatten dense-4-sn-ck-proj"}
+    gan = gantf.GAN(*gantf.build_pair(architecture), classes=3)
+    layer = gan.discriminator.get_layer("02_dense")
+    layer.layer.scale.assign(np.array([[0.0] * 4, [1.0] * 4, [-0.5] * 4]))
+    sigmas = gan.sigmas()
+    assert set(sigmas) == {
+        "discriminator/02_dense",
+        "discriminator/02_dense_embedding",
+    }
+    each = np.asarray(layer.sigma())
+    assert each.shape == (3,)
+    assert float(sigmas["discriminator/02_dense"]) == each.max()
+
+
+def test_error_labels_that_cannot_be():
+    gan = make_conditional()
+    bad = labelled(labels=np.where(np.arange(64) == 20, 3, LABELS))
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        gan.fit(bad, epochs=1, verbose=0)
+    assert "[labels are whole numbers from 0 to 2, not] [3]" in str(caught.value)
+    with pytest.raises(ValueError) as caught:
+        gan.fit(batches(), epochs=1, verbose=0)
+    assert str(caught.value) == (
+        "the generator asks for labels, and the data has none: give dicts of 'image' "
+        "and 'label'"
+    )
+    halves = labelled().map(
+        lambda x: (x["image"], tf.cast(x["label"], "float32") + 0.5)
+    )
+    hot = labelled().map(
+        lambda x: (x["image"], tf.one_hot(x["label"], 3, dtype="int32"))
+    )
+    for data, kind in ((halves, "float32 (16,)"), (hot, "int32 (16, 3)")):
+        with pytest.raises(ValueError) as caught:
+            gan.fit(data, epochs=1, verbose=0)
+        assert str(caught.value) == (
+            f"labels are whole numbers, one for each sample, not {kind}"
+        )
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*gantf.build_pair(CONDITIONAL), classes=2.5)
+    assert str(caught.value) == "classes is a whole number from 0, not 2.5"
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*gantf.build_pair(CONDITIONAL))
+    assert str(caught.value) == (
+        "the generator asks for labels of 3 classes: give classes=3, not 0"
+    )
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (3, "labels are whole numbers from 0 to 2, not 3"),
+        ([0, -1, 1, 1], "labels are whole numbers from 0 to 2, not -1"),
+        (
+            [0, 1],
+            "labels are a whole number, or one for each of the 4 samples, not "
+            "int64 (2,)",
+        ),
+        (
+            [0.5, 1, 2, 0],
+            "labels are a whole number, or one for each of the 4 samples, not "
+            "float64 (4,)",
+        ),
+    ],
+)
+def test_error_labels_of_samples(labels, message):
+    with pytest.raises(ValueError) as caught:
+        make_conditional().generate(4, labels)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -371,7 +559,10 @@ def test_error_batches_that_replicas_cannot_share(in_process):
         uneven,
         "on several devices fit takes a tf.data.Dataset",
         "clipnorm is not exact on several devices; leave it out",
-        "drop has one mask for all devices: train on one device",
+        "drop and noise draw the same for all devices: train on one device",
+        "drop and noise draw the same for all devices: train on one device",
+        "on 2 devices all batches are of one size that 8 divides: use "
+        "batch(n, drop_remainder=True)",
     ]
 
 
@@ -396,8 +587,9 @@ def tell(call):
 for batches in (data.batch(16), data.batch(5, drop_remainder=True), images(20)):
     tell(lambda: gan.fit(batches, verbose=0))
 tell(lambda: gan.compile(keras.optimizers.SGD(clipnorm=1.0)))
-gan.discriminator = gantf.build("flatten drop0.5 dense-4", (8, 8, 1))
-tell(lambda: gan.fit(data.batch(4, drop_remainder=True), verbose=0))
+for words in ("drop0.5", "noise0.1", "mbstd4"):
+    gan.discriminator = gantf.build(f"flatten {words} dense-4", (8, 8, 1))
+    tell(lambda: gan.fit(data.batch(4, drop_remainder=True), verbose=0))
 print(json.dumps(said))
 """
 

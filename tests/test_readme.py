@@ -8,7 +8,7 @@ import pytest
 
 import architectures
 import gantf
-from gantf import losses, spec
+from gantf import losses, spec, words
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
 def test_the_list_of_words_is_the_tables():
-    assert f"```\n{spec.vocabulary()}\n```" in README
+    assert f"```\n{words.vocabulary()}\n```" in README
 
 
 def test_nothing_is_left_to_fill_in():

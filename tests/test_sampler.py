@@ -53,3 +53,22 @@ def test_error_messages(folder):
     )
     (folder / "settings.json").write_text("{")
     assert refused(lambda: Sampler.of_run(folder)) == f"{folder} is no folder of a run"
+
+
+def test_of_run_knows_the_layers_of_gantf(tmp_path, in_process):
+    # in a process of its own, which has built nothing with them
+    net = gantf.build("dense-2x2x8-cbn tconv4-1-s2-p1-tanh", (3,), classes=10)
+    net.save(tmp_path / "generator.keras")
+    stored = {"settings": {"architecture": {"latent": "normal-3", "classes": 10}}}
+    (tmp_path / "settings.json").write_text(json.dumps(stored))
+    found = in_process(_LOADED, str(tmp_path))
+    mine = Sampler.of_run(tmp_path).generate(12, labels=7, seed=1)
+    np.testing.assert_allclose(found, mine, atol=1e-6)
+
+
+_LOADED = """
+import json, sys
+from gantf.sampler import Sampler
+samples = Sampler.of_run(sys.argv[1]).generate(12, labels=7, seed=1)
+print(json.dumps(samples.tolist()))
+"""

@@ -1,6 +1,7 @@
 """The language: what it reads, what it prints, what it refuses and in which words."""
 
 import dataclasses
+import itertools
 import json
 import pickle
 import subprocess
@@ -12,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gantf import spec
-from gantf.spec import DEFAULTS, KINDS, WORDS, Layer, SpecError, parse, unparse
+from gantf.spec import DEFAULTS, Layer, SpecError, parse, unparse
+from gantf.words import APART, KINDS, NUMBERS, WORDS, is_alone
 
 # ---- nets drawn from the tables
 
@@ -26,15 +28,11 @@ ABOVE_0 = st.one_of(
 SHAPE = st.tuples(WHOLE, WHOLE, WHOLE)
 VALUES = {
     "whole": WHOLE,
+    "from 0": FROM_0,
+    "above 0": ABOVE_0,
     "shape": SHAPE,
     "whole or shape": WHOLE | SHAPE,
     "rate": st.floats(1e-9, 1, exclude_max=True),
-    "stride": WHOLE,
-    "dilation": WHOLE,
-    "padding": FROM_0,
-    "gain": ABOVE_0,
-    "groups": WHOLE,
-    "slope": ABOVE_0,
 }
 
 
@@ -46,21 +44,26 @@ def layer_dicts(draw):
     for field in ("size", "out"):
         if getattr(entry, field):
             fields[field] = draw(VALUES[getattr(entry, field)])
-    own = WORDS[kind].number if kind in WORDS else None
-    if own and draw(st.booleans()):
-        fields[own] = draw(VALUES[own])
+    number = WORDS[kind].number if is_alone(kind) else None
+    if number and draw(st.booleans()):
+        fields[number] = draw(VALUES[NUMBERS[number]])
     for name in draw(st.permutations(entry.words.split())):
         word = WORDS[name]
         if word.field in fields or not draw(st.booleans()):
             continue
         if word.field == "trainable_gain" and "weight" not in fields:
             continue
-        own_number = word.value is None
-        fields[word.field] = draw(VALUES[word.field]) if own_number else word.value
+        own = word.value is None
+        fields[word.field] = draw(VALUES[NUMBERS[word.field]]) if own else word.value
         if word.number and draw(st.booleans()):
-            fields[word.number] = draw(VALUES[word.number])
-    if fields.get("stride", 1) > 1:
-        fields.pop("dilation", None)
+            fields[word.number] = draw(VALUES[NUMBERS[word.number]])
+    for one, other, _ in APART:
+        if {one, other} <= set(fields):
+            fields.pop(draw(st.sampled_from([one, other])))
+    if isinstance(fields.get("out"), tuple):
+        fields.pop("project", None)
+    if fields.get("norm") == "in" and {"bias", "class_kernel"} & set(fields):
+        fields.pop("norm"), fields.pop("groups", None)
     return fields
 
 
@@ -107,6 +110,46 @@ def test_words_are_canonical(text, _):
     assert unparse(parse(text)) == text
 
 
+# Of two words at most one, and words that need another.
+NOT_BOTH = {("s", "d"), ("up", "down"), ("up", "sc"), ("down", "sc")}
+NOT_BOTH |= {("cb", "in"), ("bcb", "in"), ("ck", "in")}
+
+
+def examples(kind):
+    """A layer of the kind without options, and each of its words with a number."""
+    entry = KINDS[kind]
+    sizes = {"": "", "whole": "2", "rate": "0.5"}
+    outs = {"": "", "whole": "-8", "shape": "-2x3x4", "whole or shape": "-8"}
+    base = kind + sizes[entry.size] + outs[entry.out]
+    return base, {
+        name: name + ("3" if WORDS[name].value is None or WORDS[name].number else "")
+        for name in entry.words.split()
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pair_of_words_is_read_in_all_forms_or_refused(kind):
+    base, written = examples(kind)
+    for one, other in itertools.product(written, repeat=2):
+        fields = {WORDS[one].field, WORDS[other].field}
+        text = f"{base}-{written[one]}-{written[other]}"
+        if len(fields) == 1:
+            refused = True  # twice the same
+        elif {(one, other), (other, one)} & NOT_BOTH:
+            refused = True
+        else:
+            refused = "gain" in (one, other) and "weight" not in fields
+        if refused:
+            with pytest.raises(SpecError):
+                parse(text)
+            continue
+        net = parse(text)
+        assert parse(f"{base}-{written[other]}-{written[one]}") == net
+        assert parse(unparse(net)) == parse([layer.to_dict() for layer in net]) == net
+        named = {part.rstrip("3") for part in unparse(net).split("-")[1:]} - {"8"}
+        assert named == {one, other}
+
+
 # ---- what is read, by hand
 
 
@@ -144,10 +187,108 @@ def test_a_layer_by_hand():
     }
 
 
+@pytest.mark.parametrize(
+    "text, fields",
+    [
+        (
+            "conv3-64-g4-ck-bcb-cbn-relu",
+            {
+                "kind": "conv",
+                "size": 3,
+                "out": 64,
+                "kernel_groups": 4,
+                "class_kernel": "scale",
+                "bias": "both",
+                "norm": "cbn",
+                "act": "relu",
+            },
+        ),
+        (
+            "dense-1-sn2-cd-cb-proj",
+            {
+                "kind": "dense",
+                "out": 1,
+                "weight": "sn",
+                "gain": 2.0,
+                "class_kernel": "sum",
+                "bias": "class",
+                "project": True,
+            },
+        ),
+        (
+            "dconv3-s2-m4-sn-gain",
+            {
+                "kind": "dconv",
+                "size": 3,
+                "stride": 2,
+                "multiplier": 4,
+                "weight": "sn",
+                "trainable_gain": True,
+            },
+        ),
+        ("sconv3-8-d2", {"kind": "sconv", "size": 3, "out": 8, "dilation": 2}),
+        (
+            "res3-64-h32-up2-lastbias-gn8-lrelu0.2",
+            {
+                "kind": "res",
+                "size": 3,
+                "out": 64,
+                "hidden": 32,
+                "up": 2,
+                "bias": "last",
+                "norm": "gn",
+                "groups": 8,
+                "act": "lrelu",
+                "slope": 0.2,
+            },
+        ),
+        (
+            "res3-64-sc-scbias",
+            {"kind": "res", "size": 3, "out": 64, "sc": True, "bias": "shortcut"},
+        ),
+        (
+            "stem3-64-h32-down2-snm-nobias",
+            {
+                "kind": "stem",
+                "size": 3,
+                "out": 64,
+                "hidden": 32,
+                "down": 2,
+                "weight": "snm",
+                "bias": False,
+            },
+        ),
+        (
+            "attn8-v4-pool-dist-sn",
+            {
+                "kind": "attn",
+                "size": 8,
+                "values": 4,
+                "pool": True,
+                "logits": "distance",
+                "weight": "sn",
+            },
+        ),
+        ("noise0.1", {"kind": "noise", "size": 0.1}),
+        ("mbstd4", {"kind": "mbstd", "size": 4}),
+        ("cbn", {"kind": "cbn"}),
+    ],
+)
+def test_words_and_their_fields_by_hand(text, fields):
+    (layer,) = parse(text)
+    assert layer == Layer(**fields)
+    assert layer.to_dict() == fields
+    assert str(layer) == text
+
+
 def test_defaults_are_left_out():
     text = "conv3-64-s1-d1-sn1-gn32-lrelu0.1 gn32 lrelu0.1"
     assert unparse(parse(text)) == "conv3-64-sn-gn-lrelu gn lrelu"
     assert parse("gn32")[0].to_dict() == {"kind": "gn"}
+    text = "conv3-8-g1 dconv3-m1 res3-8-up1-down1 stem3-8-down1-sn1"
+    assert unparse(parse(text)) == "conv3-8 dconv3 res3-8 stem3-8-sn"
+    fields = {"kind": "attn", "size": 8, "values": 2, "logits": "dot", "pool": False}
+    assert str(parse(fields)[0]) == "attn8"
 
 
 def test_same_padding_is_not_padding_0():
@@ -192,28 +333,58 @@ def test_the_source_of_a_layer_is_not_compared():
         ("conv3-4-gn2", True),
         ("conv3-4-ln", True),
         ("conv3-4-pn", True),
+        ("dense-4-cbn", False),
+        ("dense-4-cb", False),
+        ("dense-4-bcb", True),
+        ("dense-4-bcb-bn", False),
+        ("dconv3-in", False),
+        ("sconv3-4-ln", True),
     ],
 )
 def test_norms_that_take_the_mean_away_drop_the_bias(text, has_bias):
     assert parse(text)[0].has_bias is has_bias
 
 
-def test_every_row_of_the_tables_is_used():
-    options = {word for kind in KINDS.values() for word in kind.words.split()}
-    assert options == set(WORDS)
-    assert {WORDS[word].field for word in WORDS} <= set(DEFAULTS)
-    assert set(zoo.PLAIN) == set(KINDS)
-    assert all(entry.help for entry in [*KINDS.values(), *WORDS.values()])
+@pytest.mark.parametrize(
+    "text, has_bias",
+    [("dense-4", False), ("dense-4-cb", True), ("conv3-4-bcb-bn", True)],
+)
+def test_norms_leave_the_bias_of_the_class(text, has_bias):
+    assert parse(text)[0].has_class_bias is has_bias
 
 
-def test_the_vocabulary_has_a_line_for_every_word():
-    said = spec.vocabulary().split("\n")
-    for name, entry in [*KINDS.items(), *WORDS.items()]:
-        found = [line for line in said if line.endswith(entry.help)]
-        assert any(line.startswith(f"  {name}") for line in found), name
-    assert len(said) == 2 + len({*KINDS} | {*WORDS})
-    assert "  convN-N          convolution" in said
-    assert "  lrelu[slope]     leaky relu; the number: slope (0.1)" in said
+@pytest.mark.parametrize(
+    "text, biases",
+    [
+        ("res3-4", (True, True, True)),
+        ("res3-4-bn-relu", (True, True, True)),  # a norm drops none
+        ("stem3-4-cbn", (True, True, True)),
+        ("res3-4-nobias", (False, False, False)),
+        ("res3-4-lastbias-in", (False, True, True)),
+        ("stem3-4-scbias", (False, False, True)),
+    ],
+)
+def test_the_biases_of_a_block(text, biases):
+    assert parse(text)[0].block_biases == biases
+
+
+@pytest.mark.parametrize(
+    "text, labels",
+    [
+        ("conv3-4-bn-relu", ()),
+        ("attn8-sn", ()),
+        ("cbn", ("cbn",)),
+        ("res3-4-cbn-relu", ("cbn",)),
+        ("dense-1-proj", ("proj",)),
+        ("conv3-4-ck", ("ck",)),
+        ("dense-4-cd", ("cd",)),
+        ("dconv3-cb", ("cb",)),
+        ("sconv3-4-bcb", ("bcb",)),
+        ("dense-1-ck-cb-proj-cbn", ("cbn", "proj", "ck", "cb")),
+    ],
+)
+def test_the_words_that_ask_for_labels(text, labels):
+    assert parse(text)[0].labels == labels
 
 
 # ---- what is refused: whole messages
@@ -249,9 +420,9 @@ TEXTS = [  # (text, marks under it, message)
         "conv3-64-slope0.3",
         "         ^^^^^^^^",
         (
-            "conv takes no option 'slope'; known: s, d, p, sn, snm, gain, "
-            "nobias, bn, ln, in, gn, pn, relu, lrelu, elu, selu, gelu, silu, "
-            "crelu, softplus, softsign, sigmoid, tanh"
+            "conv takes no option 'slope'; known: s, d, p, g, sn, snm, gain, "
+            "ck, nobias, cb, bcb, bn, cbn, ln, in, gn, pn, relu, lrelu, elu, selu, "
+            "gelu, silu, crelu, softplus, softsign, sigmoid, tanh"
         ),
     ),
     ("conv3--5", "      ^", "expected a part here"),
@@ -362,9 +533,9 @@ TEXTS = [  # (text, marks under it, message)
         "tconv4-64-d2",
         "          ^^",
         (
-            "tconv takes no option 'd'; known: s, p, sn, snm, gain, nobias, "
-            "bn, ln, in, gn, pn, relu, lrelu, elu, selu, gelu, silu, crelu, "
-            "softplus, softsign, sigmoid, tanh"
+            "tconv takes no option 'd'; known: s, p, sn, snm, gain, ck, nobias, "
+            "cb, bcb, bn, cbn, ln, in, gn, pn, relu, lrelu, elu, selu, gelu, silu, "
+            "crelu, softplus, softsign, sigmoid, tanh"
         ),
     ),
     (
@@ -380,6 +551,96 @@ TEXTS = [  # (text, marks under it, message)
             "letters and then a number"
         ),
     ),
+    ("res3-64-up2-down2", "            ^^^^^", "res takes up or down, not both"),
+    ("res3-64-sc-up2", "        ^^", "res takes up or sc, not both"),
+    ("res3-64-sc-down2", "        ^^", "res takes down or sc, not both"),
+    (
+        "dconv3-s2-d2",
+        "          ^^",
+        "dconv takes a stride or a dilation above 1, not both",
+    ),
+    (
+        "dense-4x4x8-proj",
+        "            ^^^^",
+        "proj needs an output of one number, as in dense-1-proj",
+    ),
+    ("dense-8-ck-cd", "           ^^", "class_kernel is given twice: 'ck' and 'cd'"),
+    ("conv3-8-cb-bcb", "           ^^^", "bias is given twice: 'cb' and 'bcb'"),
+    (
+        "res3-8-scbias-nobias",
+        "              ^^^^^^",
+        "bias is given twice: 'scbias' and 'nobias'",
+    ),
+    ("conv3-8-bn-cbn", "           ^^^", "norm is given twice: 'bn' and 'cbn'"),
+    ("conv3-8-g", "        ^", "'g' needs a number, as in g2"),
+    (
+        "conv3-8-g0",
+        "        ^^",
+        "kernel_groups of conv is a whole number from 1, not 0",
+    ),
+    ("dconv3-m0", "       ^^", "multiplier of dconv is a whole number from 1, not 0"),
+    ("res3-8-h1.5", "       ^^^^", "hidden of res is a whole number from 1, not 1.5"),
+    ("res3-8-up0", "       ^^^", "up of res is a whole number from 1, not 0"),
+    (
+        "stem3-8-down1.5",
+        "        ^^^^^^^",
+        "down of stem is a whole number from 1, not 1.5",
+    ),
+    ("attn8-v0", "      ^^", "values of attn is a whole number from 1, not 0"),
+    ("attn8-pool2", "      ^^^^^", "'pool' takes no number"),
+    ("attn8-dist2", "      ^^^^^", "'dist' takes no number"),
+    ("res3-8-sc1", "       ^^^", "'sc' takes no number"),
+    ("conv3-8-cbn2", "        ^^^^", "'cbn' takes no number"),
+    (
+        "attn8-gain",
+        "      ^^^^",
+        "trainable_gain of attn means nothing without sn or snm",
+    ),
+    ("dconv3-gain", "       ^^^^", "trainable_gain of dconv means nothing without sn"),
+    ("sconv3-8-snm", "         ^^^", "sconv takes no option 'snm'; did you mean 'sn'?"),
+    (
+        "stem3-8-up2",
+        "        ^^^",
+        "stem takes no option 'up'; it is a layer of its own",
+    ),
+    (
+        "attn8-relu",
+        "      ^^^^",
+        "attn takes no option 'relu'; it is a layer of its own",
+    ),
+    (
+        "dconv3-8",
+        "       ^",
+        (
+            "dconv takes no out; known: size, stride, dilation, multiplier, "
+            "weight, gain, trainable_gain, bias, norm, groups, act, slope"
+        ),
+    ),
+    (
+        "stem3-8-sc",
+        "        ^^",
+        (
+            "stem takes no option 'sc'; known: h, down, sn, snm, gain, nobias, "
+            "lastbias, scbias, bn, cbn, ln, in, gn, pn, relu, lrelu, elu, selu, "
+            "gelu, silu, crelu, softplus, softsign, sigmoid, tanh"
+        ),
+    ),
+    (
+        "res3-8-ck",
+        "       ^^",
+        (
+            "res takes no option 'ck'; known: h, up, down, sc, sn, snm, gain, "
+            "nobias, lastbias, scbias, bn, cbn, ln, in, gn, pn, relu, lrelu, "
+            "elu, selu, gelu, silu, crelu, softplus, softsign, sigmoid, tanh"
+        ),
+    ),
+    ("sconv3", "^^^^^^", "sconv needs its out, as in sconv3-64"),
+    ("stem-8", "^^^^", "stem needs its size, as in stem3-64"),
+    ("attn", "^^^^", "attn needs its size, as in attn3"),
+    ("noise", "^^^^^", "noise needs its size, as in noise0.5"),
+    ("noise1", "^^^^^^", "size of noise is a number above 0 and below 1, not 1"),
+    ("mbstd", "^^^^^", "mbstd needs its size, as in mbstd3"),
+    ("mbstd0", "^^^^^^", "size of mbstd is a whole number from 1, not 0"),
 ]
 DICTS = [  # (dict, marks under it as Python prints it, message)
     ({}, "^^", "a layer needs its kind, as in {'kind': 'flatten'}"),
@@ -397,10 +658,10 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
         {"kind": None},
         " ^^^^^^^^^^^^",
         (
-            "unknown layer kind None; known: dense, conv, tconv, up, upb, upc, "
-            "ps, sd, avg, max, gsum, gmean, flatten, reshape, drop, bn, ln, "
-            "in, gn, pn, relu, lrelu, elu, selu, gelu, silu, crelu, softplus, "
-            "softsign, sigmoid, tanh"
+            "unknown layer kind None; known: dense, conv, tconv, dconv, sconv, "
+            "res, stem, attn, up, upb, upc, ps, sd, avg, max, gsum, gmean, flatten, "
+            "reshape, drop, noise, mbstd, bn, cbn, ln, in, gn, pn, relu, lrelu, elu, "
+            "selu, gelu, silu, crelu, softplus, softsign, sigmoid, tanh"
         ),
     ),
     (
@@ -418,15 +679,16 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
         "                            ^^^^^^^^^^^",
         (
             "dense takes no stride; known: out, weight, gain, trainable_gain, "
-            "bias, norm, groups, act, slope"
+            "class_kernel, bias, project, norm, groups, act, slope"
         ),
     ),
     (
         {"kind": "conv", 5: 6},
         "                 ^^^^",
         (
-            "conv takes no 5; known: size, out, stride, dilation, padding, "
-            "weight, gain, trainable_gain, bias, norm, groups, act, slope"
+            "conv takes no 5; known: size, out, stride, dilation, "
+            "padding, kernel_groups, weight, gain, trainable_gain, class_kernel, "
+            "bias, norm, groups, act, slope"
         ),
     ),
     ({"kind": "gsum", "size": 3}, "                 ^^^^^^^^^", "gsum takes no size"),
@@ -463,7 +725,7 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
     (
         {"kind": "conv", "size": 3, "out": 4, "norm": "bm"},
         "                                      ^^^^^^^^^^^^",
-        "norm of conv is bn or ln or in or gn or pn, not 'bm'",
+        "norm of conv is bn or cbn or ln or in or gn or pn, not 'bm'",
     ),
     (
         {"kind": "conv", "size": 3, "out": 4, "act": 3},
@@ -476,7 +738,7 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
     (
         {"kind": "conv", "size": 3, "out": 4, "bias": 0},
         "                                      ^^^^^^^^^",
-        "bias of conv is False, not 0",
+        "bias of conv is False or class or both, not 0",
     ),
     (
         {"kind": "conv", "size": 3, "out": 4, "slope": 0.2},
@@ -511,7 +773,7 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
     (
         {"kind": "conv", "size": 3, "out": 4, "bias": "b"},
         "                                      ^^^^^^^^^^^",
-        "bias of conv is False, not 'b'",
+        "bias of conv is False or class or both, not 'b'",
     ),
     (
         {"kind": "conv", "size": 10**5000, "out": 4},
@@ -523,8 +785,8 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
         "                 ^^^^^^^^^",
         (
             "conv takes no 'a\\nb'; known: size, out, stride, dilation, "
-            "padding, weight, gain, trainable_gain, bias, norm, groups, act, "
-            "slope"
+            "padding, kernel_groups, weight, gain, trainable_gain, class_kernel, "
+            "bias, norm, groups, act, slope"
         ),
     ),
     (
@@ -537,14 +799,81 @@ DICTS = [  # (dict, marks under it as Python prints it, message)
         "                                      ^^^^^^^^^^^^^",
         (
             "conv takes no 'source'; known: size, out, stride, dilation, "
-            "padding, weight, gain, trainable_gain, bias, norm, groups, act, "
-            "slope"
+            "padding, kernel_groups, weight, gain, trainable_gain, class_kernel, "
+            "bias, norm, groups, act, slope"
         ),
     ),
     (
         {"kind": "lrelu", "slope": 1e9},
         "                  ^^^^^^^^^^^^^^^^^^^^^",
         "slope of lrelu is a number from 1e-9 to below 1e9, not 1000000000.0",
+    ),
+    (
+        {"kind": "attn", "size": 8, "logits": "dott"},
+        "                            ^^^^^^^^^^^^^^^^",
+        "logits of attn is distance, not 'dott'",
+    ),
+    (
+        {"kind": "attn", "size": 8, "act": "relu"},
+        "                            ^^^^^^^^^^^^^",
+        (
+            "attn takes no act; known: size, values, pool, logits, weight, "
+            "gain, trainable_gain"
+        ),
+    ),
+    (
+        {"kind": "conv", "size": 3, "out": 4, "class_kernel": "sum"},
+        "                                      ^^^^^^^^^^^^^^^^^^^^^",
+        "class_kernel of conv is scale, not 'sum'",
+    ),
+    (
+        {"kind": "conv", "size": 3, "out": 4, "multiplier": 2},
+        "                                      ^^^^^^^^^^^^^^^",
+        (
+            "conv takes no multiplier; known: size, out, stride, dilation, "
+            "padding, kernel_groups, weight, gain, trainable_gain, "
+            "class_kernel, bias, norm, groups, act, slope"
+        ),
+    ),
+    (
+        {"kind": "res", "size": 3, "out": 8, "bias": "class"},
+        "                                     ^^^^^^^^^^^^^^^",
+        ("bias of res is False or last or shortcut, not 'class'; did you mean 'last'?"),
+    ),
+    (
+        {"kind": "res", "size": 3, "out": 8, "up": 2, "down": 2},
+        "                                              ^^^^^^^^^",
+        "res takes up or down, not both",
+    ),
+    (
+        {"kind": "res", "size": 3, "out": 8, "down": 2, "up": 2},
+        "                                     ^^^^^^^^^",
+        "res takes up or down, not both",
+    ),
+    (
+        {"kind": "res", "size": 3, "out": 8, "sc": 1},
+        "                                     ^^^^^^^",
+        "sc of res is True, not 1",
+    ),
+    (
+        {"kind": "res", "size": 3, "out": 8, "sc": True, "up": 2},
+        "                                     ^^^^^^^^^^",
+        "res takes up or sc, not both",
+    ),
+    (
+        {"kind": "dense", "out": [4, 4, 8], "project": True},
+        "                                    ^^^^^^^^^^^^^^^",
+        "proj needs an output of one number, as in dense-1-proj",
+    ),
+    (
+        {"kind": "dconv", "size": 3, "weight": "snm"},
+        "                             ^^^^^^^^^^^^^^^",
+        "weight of dconv is sn, not 'snm'; did you mean 'sn'?",
+    ),
+    (
+        {"kind": "noise", "size": 0.0},
+        "                  ^^^^^^^^^^^",
+        "size of noise is a number above 0 and below 1, not 0.0",
     ),
 ]
 OTHERS = [  # (net, what the message shows of it, marks, message)
@@ -753,6 +1082,21 @@ def test_with_score_sets_the_last_width():
     assert unparse(spec.with_score("dense-3", 2)) == "dense-2"
 
 
+def test_with_score_knows_the_new_words():
+    """Attention, depthwise layers and deviations have no width of their own."""
+    critic = "stem3-8-down2-sn-relu attn8-sn mbstd4 relu gsum dense-1-sn-proj"
+    assert unparse(spec.with_score(critic, 16)) == critic.replace("-1-", "-16-")
+    net = spec.with_score("stem3-8-relu res3-8-relu attn4 dconv3-m2 gsum", 3)
+    assert unparse(net) == "stem3-8-relu res3-3-h8-relu attn4 dconv3-m2 gsum"
+    with pytest.raises(SpecError) as caught:
+        spec.with_score("attn4 dconv3-m2 gsum", 3)
+    assert str(caught.value) == (
+        "no dense or conv layer at the end gives the score its width\n"
+        "    attn4 dconv3-m2 gsum\n"
+        "    ^^^^^^^^^^^^^^^^^^^^"
+    )
+
+
 def test_with_gain_multiplies_to_the_total():
     # Wang et al. (2019), their scripts: K = 64 over 8 layers, C = 64^(1/8) = 1.6818
     net = spec.with_gain(parse("7*conv3-8-sn-lrelu flatten dense-16-snm"), 64)
@@ -760,6 +1104,14 @@ def test_with_gain_multiplies_to_the_total():
     assert gains == [64 ** (1 / 8)] * 8
     assert gains[0] == pytest.approx(1.6818, abs=1e-4)
     assert unparse(spec.with_gain("dense-8 dense-1-sn", 2)) == "dense-8 dense-1-sn2"
+
+
+def test_with_gain_counts_two_kernels_on_the_way_through_a_block():
+    """All kernels of a block and of attention have the gain C, as act_k there."""
+    net = spec.with_gain("stem3-8-sn-relu attn8-sn 2*res3-8-relu dense-1-snm-proj", 16)
+    assert unparse(net) == (
+        "stem3-8-sn2-relu attn8-sn2 2*res3-8-relu dense-1-snm2-proj"
+    )
 
 
 @pytest.mark.parametrize(
@@ -847,3 +1199,28 @@ def test_the_language_loads_neither_tensorflow_nor_keras():
         assert not loaded
         runs.append(float(took))
     assert min(runs) < 1  # 0.05 s on an idle machine: no flaky clock
+
+
+def test_a_hidden_width_that_is_the_output_is_left_out():
+    assert parse("res3-8-h8-relu") == parse("res3-8-relu")
+    assert unparse(parse([{"kind": "stem", "size": 3, "out": 8, "hidden": 8}])) == (
+        "stem3-8"
+    )
+    assert unparse(parse("res3-8-h4")) == "res3-8-h4"
+
+
+def test_a_score_does_not_change_the_inside_of_a_block():
+    cases = [("res3-8-relu gsum", 3), ("res3-8-h4 gsum", 4), ("stem3-8-h4 gsum", 1)]
+    found = [unparse(spec.with_score(net, n)) for net, n in cases]
+    assert found == ["res3-3-h8-relu gsum", "res3-4 gsum", "stem3-1-h4 gsum"]
+    for (net, n), text in zip(cases, found):
+        assert parse(text) == spec.with_score(net, n)
+
+
+@pytest.mark.parametrize("word", ["cb", "bcb", "ck"])
+def test_error_class_wise_words_before_instance_norm(word):
+    with pytest.raises(SpecError) as caught:
+        parse(f"conv3-8-{word}-in")
+    assert caught.value.message == (
+        "in takes away what cb, bcb and ck give: use bn, cbn or gn"
+    )

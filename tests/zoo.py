@@ -4,13 +4,22 @@ Generic checks run over these lists. The tests of each module hold the lists to 
 library's tables, so that what is added there must be added here.
 """
 
+import numpy as np
+
 from gantf import spec
+
+CLASSES = 3  # of all nets here that ask for labels
 
 # kind -> (words, input) without an option
 PLAIN = {
     "dense": [("dense-5", (6,)), ("dense-2x3x4", (5,))],
     "conv": [("conv3-4", (5, 6, 3)), ("conv4-2", (3, 2, 3))],
     "tconv": [("tconv4-4", (3, 4, 3)), ("tconv3-2", (3, 2, 3))],
+    "dconv": [("dconv3", (5, 6, 4)), ("dconv4-m2", (3, 2, 3))],
+    "sconv": [("sconv3-4", (5, 6, 3))],
+    "res": [("res3-4", (5, 6, 4)), ("res3-3-relu", (4, 4, 2))],
+    "stem": [("stem3-4", (6, 5, 3))],
+    "attn": [("attn2", (4, 6, 4))],
     "up": [("up2", (2, 3, 2)), ("up3", (2, 3, 2))],
     "upb": [("upb2", (2, 3, 2))],
     "upc": [("upc2", (2, 3, 2))],
@@ -23,20 +32,29 @@ PLAIN = {
     "flatten": [("flatten", (4, 6, 2)), ("flatten", (5,))],
     "reshape": [("reshape-3x2x2", (12,)), ("reshape-3x2x2", (2, 2, 3))],
     "drop": [("drop0.5", (4, 6, 2))],
+    "noise": [("noise0.1", (4, 6, 2))],
+    "mbstd": [("mbstd4", (4, 6, 2)), ("mbstd3", (5,))],
     "in": [("in", (4, 6, 2))],
     "gn": [("gn2", (4, 6, 4)), ("gn2", (8,))],
     "lrelu": [("lrelu", (4, 6, 2)), ("lrelu0.2", (5,))],
     **{
         kind: [(kind, (4, 6, 2)), (kind, (5,))]
-        for kind in "bn ln pn relu elu selu gelu silu crelu softplus softsign sigmoid "
-        "tanh".split()
+        for kind in "bn cbn ln pn relu elu selu gelu silu crelu softplus softsign "
+        "sigmoid tanh".split()
     },
 }
-NUMBERS = {"s": "s2", "d": "d2", "p": "p1", "gn": "gn2", "gain": "sn-gain"}
+NUMBERS = {"p": "p1", "v": "v4", "gain": "sn-gain"} | {
+    word: f"{word}2" for word in "s d g m h up down gn".split()
+}
 BASES = {  # what option words are put behind
     "dense": ("dense-2x3x4", (5,)),
-    "conv": ("conv3-4", (5, 6, 3)),
+    "conv": ("conv3-4", (5, 6, 4)),
     "tconv": ("tconv4-4", (3, 4, 3)),
+    "dconv": ("dconv3", (5, 6, 4)),
+    "sconv": ("sconv3-4", (5, 6, 3)),
+    "res": ("res3-4", (5, 6, 4)),
+    "stem": ("stem3-4", (5, 6, 3)),
+    "attn": ("attn2", (4, 6, 4)),
 }
 WORDS = [
     *(case for cases in PLAIN.values() for case in cases),
@@ -44,7 +62,9 @@ WORDS = [
         (f"{text}-{NUMBERS.get(word, word)}", shape)
         for kind, (text, shape) in BASES.items()
         for word in spec.KINDS[kind].words.split()
+        if word != "proj"  # which takes no fold
     ),
+    ("dense-8-proj", (5,)),
     ("dense-7-sn1.5-gain-lrelu0.2", (6,)),
     ("dense-6-snm-nobias-gn3-crelu", (5,)),
     ("conv3-4-s2-p0-sn2-gain-nobias-lrelu0.2", (7, 6, 3)),
@@ -53,7 +73,31 @@ WORDS = [
     ("tconv4-4-s2-p1-sn-bn-relu", (3, 2, 3)),
     ("tconv2-3-s3-snm-gain", (2, 3, 2)),
     ("3*conv3-4-s2-lrelu gsum dense-1", (9, 9, 2)),
+    ("dense-2x3x4-sn-cb-gn2-relu", (5,)),
+    ("dense-2x3x4-snm-ck-bcb-cbn", (5,)),
+    ("dense-6-sn2-gain-cd-cb", (4,)),
+    ("dense-3-sn1.5-gain-nobias-proj", (6,)),
+    ("dense-2-snm-cd-bcb-proj", (5,)),
+    ("conv3-4-s2-p1-g2-sn-ck-cb-lrelu", (6, 5, 4)),
+    ("conv3-4-snm-gain-ck", (4, 5, 2)),
+    ("tconv4-4-s2-p1-sn-ck-bcb-cbn-relu", (3, 2, 3)),
+    ("dconv3-s2-m2-sn1.5-gain-bn-relu", (5, 6, 4)),
+    ("sconv3-4-d2-sn2-bcb-lrelu", (5, 6, 3)),
+    ("res3-6-h3-up2-sn2-gain-lastbias-cbn-relu", (3, 2, 4)),
+    ("res3-6-down2-snm-scbias-gn2-crelu", (5, 4, 4)),
+    ("res4-4-sc-nobias-ln-elu", (4, 3, 4)),
+    ("stem3-6-h4-down2-snm-gain-bn-lrelu0.2", (4, 6, 3)),
+    ("attn4-pool-sn2-gain", (4, 6, 8)),
+    ("attn2-v1-pool-dist-snm", (5, 4, 4)),
 ]
+
+
+def draw(n, shape, words, seed=0):
+    """Inputs of a net in words: x, or [x, labels] with all classes in turn."""
+    x = np.random.default_rng(seed).normal(size=(n, *shape)).astype("float32")
+    asks = any(layer.labels for layer in spec.parse(words))
+    return [x, np.arange(n, dtype="int32") % CLASSES] if asks else x
+
 
 LOSSES = [  # (name, parameters)
     ("rep", {}),

@@ -4,6 +4,7 @@ Usage:
 
     python tools/sample.py runs/demo
     python tools/sample.py runs/demo --count=100 --seed=3 --out=samples.png
+    python tools/sample.py runs/conditional --label=7        # of one class
 """
 
 import argparse
@@ -21,10 +22,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--count", type=int, default=64, help="how many samples")
     parser.add_argument("--seed", type=int, help="the same seed, the same samples")
+    parser.add_argument("--label", type=int, help="class; by default all in turn")
     parser.add_argument("--out", type=Path, help="picture; by default RUN/drawn.png")
     options = parser.parse_args()
     try:
-        samples = Sampler.of_run(options.run).generate(options.count, seed=options.seed)
+        sampler = Sampler.of_run(options.run)
+        samples = sampler.generate(options.count, options.label, options.seed)
     except ValueError as error:
         sys.exit(str(error))
     images = samples.ndim == 4

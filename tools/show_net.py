@@ -13,7 +13,7 @@ import argparse
 import sys
 
 import architectures
-from gantf import architecture, shapes, spec
+from gantf import architecture, shapes, words
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
 def show(net: str, shape: str | None = None) -> str:
     """The table of words on an input, of an architecture, or a list of names."""
     if net == "words":
-        return spec.vocabulary()
+        return words.vocabulary()
     if shape:
         return shapes.table(net, architecture.read_sample(shape))
     if "*" in net or "?" in net:

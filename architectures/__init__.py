@@ -6,9 +6,38 @@
 import difflib
 import fnmatch
 
-from architectures import dcgan_sn, points
+from architectures import (
+    arbel,
+    binkowski,
+    dcgan_sn,
+    fork,
+    li,
+    mmd_dcgan,
+    oh_my_gan,
+    points,
+    sagan,
+    sn_resnet,
+    tme,
+)
 
-_ZOO = {**dcgan_sn.ARCHITECTURES, **points.ARCHITECTURES}
+_FAMILIES = (
+    dcgan_sn,
+    points,
+    binkowski,
+    arbel,
+    li,
+    tme,
+    oh_my_gan,
+    mmd_dcgan,
+    sn_resnet,
+    sagan,
+    fork,
+)
+_ZOO = {
+    name: preset
+    for family in _FAMILIES
+    for name, preset in family.ARCHITECTURES.items()
+}
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -24,6 +53,6 @@ def get(name: str) -> dict:
     """
     if name not in _ZOO:
         close = difflib.get_close_matches(str(name), _ZOO, n=1)
-        near = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_ZOO)}"
+        near = f"did you mean {close[0]!r}?" if close else "tools/show_net.py lists all"
         raise ValueError(f"unknown architecture {name!r}; {near}")
     return dict(_ZOO[name])

@@ -37,12 +37,47 @@ def test_the_nets_in_words_build():
     assert found["discriminator"].output_shape == (None, 16)
 
 
+def test_a_net_and_words_of_ones_own_train_and_are_saved(in_process, tmp_path):
+    # in a process of its own: the words stay in the tables
+    block = next(block for block in BLOCKS if "add_word" in block)
+    found = in_process(block + _TRAINED, str(tmp_path / "generator.keras"))
+    assert found == {"finite": True, "same": True, "shape": [3, 28, 28, 1]}
+    assert "class " not in block
+
+
+_TRAINED = """
+import json, sys
+import numpy as np
+gan.compile()
+data = gantf.datasets.load("embedded", batch=8).take(3)
+history = gan.fit(data, verbose=0).history
+generator.save(sys.argv[1])
+again = keras.models.load_model(sys.argv[1])
+inputs = [np.ones((3, 32), "float32"), np.array([0, 4, 9])]
+print(json.dumps({
+    "finite": bool(np.isfinite(list(history.values())).all()),
+    "same": bool(np.array_equal(again(inputs), generator(inputs))),
+    "shape": gan.generate(3, labels=5).shape,
+}))
+"""
+
+
 def test_the_layers_work_in_a_model_of_ones_own():
+    block = next(block for block in BLOCKS if "SNConv2D" in block)
     found = {}
-    exec(BLOCKS[1], found)
+    exec(block, found)
     critic = found["critic"]
     assert isinstance(critic, keras.Model) and critic.output_shape == (None, 1)
-    assert len(BLOCKS[1].splitlines()) == 10
+    assert len(block.splitlines()) == 10
+
+
+def test_the_families_named_are_those_of_the_zoo():
+    table = README.partition("## The zoo")[2].partition("###")[0]
+    families = re.findall(r"`([a-z0-9-]+\*)`", table)
+    found = [name for family in families for name in architectures.names(family)]
+    own = {"mlp-2d"}
+    assert set(found) | own == set(architectures.names())
+    assert f"{len(architectures.names())} nets" in README
 
 
 def test_the_error_shown_is_the_error_given():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -112,6 +113,111 @@ def test_the_presets_are_the_nets_of_the_scripts(script, preset, net):
     assert from_reference(script[net]) == spec.parse(architectures.get(preset)[net])
 
 
+# The ResNet of SN-GAN as the reference's layers would write it; it has no script.
+CORNER = {"kernel": [3, 3, 1], "act": "relu"}
+RESNET_G = [
+    {"op": "d", "out": 256 * 4 * 4, "out_reshape": [256, 4, 4]},
+    *3
+    * [{"type": "res", "out": 256, "scale": ["unpool", 2], "act_nm": "bn", **CORNER}],
+    {"op": "i", "act": "relu", "act_nm": "bn"},
+    {"out": 3, "act": "tanh"},
+]
+RESNET_D = [
+    {"type": "res_v1", "out": 128, "scale": ["avg", -2], "w_nm": "s", **CORNER},
+    {"type": "res", "out": 128, "scale": ["avg", -2], "w_nm": "s", **CORNER},
+    *2 * [{"type": "res_i", "out": 128, "act": "relu", "w_nm": "s"}],
+    {"op": "i", "act": "relu"},
+    {
+        "op": "sum",
+        "out": 128,
+        "kernel": 8,
+        "padding": "VALID",
+        "bias": False,
+        "out_reshape": [128],
+    },
+]
+SCORE = {"op": "d", "out": 1, "w_nm": "s"}
+
+
+@pytest.mark.parametrize(
+    "layers, text",
+    [
+        (
+            RESNET_G,
+            "dense-4x4x256 3*res3-256-up2-scbias-bn-relu bn relu conv3-3-tanh",
+        ),
+        (
+            [{**layer, "act_nm": "cbn"} for layer in RESNET_G[1:4]],
+            "3*res3-256-up2-scbias-cbn-relu",
+        ),
+        (
+            [*RESNET_D, SCORE],
+            "stem3-128-down2-sn-relu res3-128-down2-sn-relu 2*res3-128-sn-relu "
+            "relu gsum dense-1-sn",
+        ),
+        (
+            [*RESNET_D[3:], {"type": "project", "bias": False, **SCORE}],
+            "res3-128-sn-relu relu gsum dense-1-sn-nobias-proj",
+        ),
+        # 48 x 48: an end block whose channels differ
+        (
+            [{"type": "res", "out": [512, 1024, 1024], "w_nm": "s", **CORNER}],
+            "res3-1024-h512-sc-sn-relu",
+        ),
+    ],
+)
+def test_resnets_in_both_forms(layers, text):
+    assert unparse(from_reference(layers)) == text
+    assert from_reference(layers) == spec.parse(text)
+
+
+def fork(generator, discriminator):
+    """MNIST in the fork frhrdr/MMD-GAN: the dicts, by their widths."""
+    first, second, third = generator
+    gain = {"act_k": 64**0.125, "w_nm": "s"}
+    norm = {"act": "lrelu", **gain}
+    sizes = [(3, 1), (4, 2), (3, 1), (4, 2)]
+    *others, last = discriminator
+    return {
+        "generator": [
+            {
+                "name": "l1",
+                "out": first * 7 * 7,
+                "op": "d",
+                "act": "linear",
+                "act_nm": None,
+                "out_reshape": [first, 7, 7],
+            },
+            up("l2_up", second),
+            up("l3_up", third),
+            {"name": "l4_t28", "out": 1, "act": "tanh"},
+        ],
+        "discriminator": [
+            *(
+                {"out": out, **norm, "kernel": kernel, "strides": strides}
+                for out, (kernel, strides) in zip(others, sizes)
+            ),
+            {"out": last, "op": "c", **norm, "out_reshape": [7 * 7 * last]},
+            {"name": "l6_s", "out": 2, "op": "d", "bias": "b", **gain},
+        ],
+    }
+
+
+@pytest.mark.parametrize("net", ["generator", "discriminator"])
+@pytest.mark.parametrize(
+    "preset, dicts",
+    [
+        ("fork-28-default", fork([64, 32, 16], [16, 32, 32, 64, 64])),
+        ("fork-28-lean", fork([16, 16, 8], [8, 16, 16, 32, 32])),
+        ("fork-28-small", fork([8, 8, 8], [4, 8, 8, 16, 16])),
+        ("fork-28-tiny", fork([4, 4, 4], [4, 4, 4, 8, 8])),
+    ],
+    ids=["default", "lean", "small", "tiny"],
+)
+def test_the_presets_are_the_nets_of_the_fork(preset, dicts, net):
+    assert from_reference(dicts[net]) == spec.parse(architectures.get(preset)[net])
+
+
 @pytest.mark.parametrize(
     "layer, text",
     [
@@ -154,6 +260,124 @@ def test_the_presets_are_the_nets_of_the_scripts(script, preset, net):
             {"op": "avg", "kernel": 3, "strides": 3, "bias": None, "act": "relu"},
             "avg3 relu",
         ),
+        ({"op": "avg", "kernel": 2, "strides": 2, "act_nm": "bn"}, "avg2 bn"),
+        ({"out": 8, "w_nm": "s", "act_k": np.float64(1.5)}, "conv3-8-sn1.5"),
+        # separable, and kernels of the class
+        ({"op": "sc", "out": 8}, "sconv3-8"),
+        (
+            {"op": "sc", "out": 8, "kernel": 5, "strides": 2, "scale": ["bil", 2]},
+            "upb2 sconv5-8-s2",
+        ),
+        ({"op": "sc", "out": 8, "dilation": 2, "bias": False}, "sconv3-8-d2-nobias"),
+        ({"op": "dcd", "out": 8, "w_nm": "s"}, "dense-8-sn-cd"),
+        ({"op": "dck", "out": 8, "bias": None}, "dense-8-ck-nobias"),
+        ({"op": "dck", "out": 24, "out_reshape": [2, 4, 3]}, "dense-4x3x2-ck"),
+        (
+            {"op": "cck", "out": 8, "padding": "VALID", "scale": ["avg", -2]},
+            "conv3-8-p0-ck avg2",
+        ),
+        ({"op": "tcck", "out": 8, "kernel": 4, "strides": 2}, "tconv4-8-s2-ck"),
+        # biases and norms of the class
+        ({"out": 8, "bias": "cb"}, "conv3-8-cb"),
+        ({"out": 8, "bias": "c_bias"}, "conv3-8-cb"),
+        ({"op": "d", "out": 8, "bias": "bcb"}, "dense-8-bcb"),
+        ({"out": 8, "bias": "cb", "act_nm": "bn"}, "conv3-8-cb-bn"),
+        ({"out": 8, "bias": "bcb", "act_nm": "BN"}, "conv3-8-bcb-bn"),
+        ({"out": 8, "act_nm": "cbn"}, "conv3-8-cbn"),
+        ({"out": 8, "act_nm": "CBN", "bias": "cb"}, "conv3-8-cbn"),
+        ({"out": 8, "act_nm": "cbn", "bias": "bcb"}, "conv3-8-cbn"),
+        ({"out": 8, "act_nm": "cbn", "bias": False}, "conv3-8-cbn"),
+        ({"op": "i", "act_nm": "cbn"}, "cbn"),
+        # types without blocks
+        ({"type": "c_bias", "out": 8}, "conv3-8"),
+        ({"type": "c_bias", "out": 8, "bias": "cb"}, "conv3-8-cb"),
+        ({"type": "project", "op": "d", "out": 1}, "dense-1-proj"),
+        (
+            {"type": "project", "op": "d", "out": 1, "w_nm": "s", "act_k": 2},
+            "dense-1-sn2-proj",
+        ),
+        (
+            {"type": "project", "op": "d", "out": 1, "bias": "cb", "in_reshape": [8]},
+            "flatten dense-1-cb-proj",
+        ),
+        ({"type": "project", "op": "dcd", "out": 1}, "dense-1-cd-proj"),
+        (
+            {
+                "op": "sum",
+                "out": 8,
+                "kernel": 4,
+                "padding": "VALID",
+                "bias": None,
+                "act": "relu",
+                "out_reshape": (8,),
+            },
+            "gsum relu",
+        ),
+        # blocks: the shortcut
+        ({"type": "res", "out": 8, "kernel": [3, 3, 1]}, "res3-8-sc"),
+        ({"type": "res", "out": 8, "kernel": 1}, "res1-8-sc"),
+        ({"type": "res_i", "out": 8}, "res3-8"),
+        ({"type": "res_i", "out": 8, "kernel": [5, 5]}, "res5-8"),
+        ({"type": "res_i", "out": [4, 8], "kernel": [5, 5, 1]}, "res5-8-h4"),
+        ({"type": "res_i", "out": [4, 8, 1], "kernel": [5, 5, 3]}, "res5-8-h4"),
+        ({"type": "res_v1", "out": 8, "kernel": [3, 3, 1]}, "stem3-8"),
+        (
+            {"type": "res", "out": 8, "kernel": (3, 3, 1), "scale": ("unpool", 2)},
+            "res3-8-up2",
+        ),
+        (
+            {"type": "res", "out": 8, "kernel": [3, 3, 1], "scale": ["avg", -3]},
+            "res3-8-down3",
+        ),
+        (
+            {"type": "res_v1", "out": 8, "kernel": [3, 3, 1], "scale": ["avg", -2]},
+            "stem3-8-down2",
+        ),
+        # blocks: widths, ones in each list, what goes to all kernels
+        ({"type": "res", "out": [4, 8, 8], "kernel": [3, 3, 1]}, "res3-8-h4-sc"),
+        ({"type": "res", "out": [8, 8, 8], "kernel": [3, 3, 1]}, "res3-8-sc"),
+        (
+            {
+                "type": "res",
+                "op": "c",
+                "out": 8,
+                "kernel": [3, 3, 1],
+                "strides": [1, 1, 1],
+                "dilation": 1,
+                "padding": "SAME",
+                "act": "crelu",
+                "w_nm": "s",
+                "act_k": 1.5,
+            },
+            "res3-8-sc-sn1.5-crelu",
+        ),
+        (
+            {"type": "res_i", "out": 8, "in_reshape": [8, 4, 4], "out_reshape": [128]},
+            "reshape-4x4x8 res3-8 flatten",
+        ),
+        # blocks: None and norms leave the shortcut its bias, False does not
+        (
+            {"type": "res", "out": 8, "kernel": 1, "bias": None},
+            "res1-8-sc-scbias",
+        ),
+        ({"type": "res", "out": 8, "kernel": 1, "bias": False}, "res1-8-sc-nobias"),
+        ({"type": "res", "out": 8, "kernel": 1, "act_nm": "bn"}, "res1-8-sc-scbias-bn"),
+        (
+            {"type": "res", "out": 8, "kernel": 1, "act_nm": "BN", "bias": False},
+            "res1-8-sc-nobias-bn",
+        ),
+        (
+            {"type": "res", "out": 8, "kernel": 1, "act_nm": "cbn", "bias": False},
+            "res1-8-sc-scbias-cbn",
+        ),
+        (
+            {"type": "res", "out": 8, "kernel": 1, "act_nm": "cbn", "bias": "cb"},
+            "res1-8-sc-scbias-cbn",
+        ),
+        ({"type": "res_v1", "out": 8, "kernel": 1, "bias": None}, "stem1-8-scbias"),
+        ({"type": "res_i", "out": 8, "bias": None}, "res3-8-nobias"),
+        ({"type": "res_i", "out": 8, "act_nm": "bn"}, "res3-8-nobias-bn"),
+        ({"type": "res_i", "out": 8, "act_nm": "CBN"}, "res3-8-nobias-cbn"),
     ],
 )
 def test_a_layer_by_hand(layer, text):
@@ -170,17 +394,6 @@ REFUSED = [
         {"op": "d", "out": 3, "kernel": 3},
         "                      ^^^^^^^^^^^",
         "op 'd' takes no kernel",
-    ),
-    (
-        {"op": "sc", "out": 3},
-        " ^^^^^^^^^^",
-        "op 'sc' cannot be expressed; did you mean 'c'?",
-    ),
-    ({"type": "res", "out": 3}, " ^^^^^^^^^^^^^", "type 'res' cannot be expressed"),
-    (
-        {"out": 3, "bias": "cb"},
-        "           ^^^^^^^^^^^^",
-        "bias 'cb' cannot be expressed",
     ),
     (
         {"out": 3, "act": "gelu"},
@@ -295,9 +508,308 @@ REFUSED = [
         "conv takes a stride or a dilation above 1, not both",
     ),
     (
-        {"out": 3, "type": "project"},
-        "           ^^^^^^^^^^^^^^^^^",
-        "type 'project' cannot be expressed",
+        {"op": "cd", "out": 3},
+        " ^^^^^^^^^^",
+        "op 'cd' cannot be expressed; did you mean 'dcd'?",
+    ),
+    (
+        {"type": "rez", "out": 3},
+        " ^^^^^^^^^^^^^",
+        "type 'rez' cannot be expressed; did you mean 'res'?",
+    ),
+    (
+        {"type": "gru", "out": 3},
+        " ^^^^^^^^^^^^^",
+        (
+            "type 'gru' cannot be expressed; known: default, c_bias, project, res, "
+            "res_i, res_v1"
+        ),
+    ),
+    (
+        {"type": "nl", "out": 3},
+        " ^^^^^^^^^^^^",
+        (
+            "type 'nl' puts a batch norm without a gain before its gate; "
+            "attn is the word here"
+        ),
+    ),
+    (
+        {"type": "nl_dist", "out": 3},
+        " ^^^^^^^^^^^^^^^^^",
+        (
+            "type 'nl_dist' puts a batch norm without a gain before its gate; "
+            "attn is the word here"
+        ),
+    ),
+    (
+        {"type": "nl_pool", "out": 3},
+        " ^^^^^^^^^^^^^^^^^",
+        (
+            "type 'nl_pool' puts a batch norm without a gain before its gate; "
+            "attn is the word here"
+        ),
+    ),
+    (
+        {"out": [1, 1, 8], "type": "nl_pool_dist"},
+        "                   ^^^^^^^^^^^^^^^^^^^^^^",
+        (
+            "type 'nl_pool_dist' puts a batch norm without a gain before its gate; "
+            "attn is the word here"
+        ),
+    ),
+    (
+        {"out": 3, "bias": "cbn"},
+        "           ^^^^^^^^^^^^^",
+        "bias 'cbn' cannot be expressed",
+    ),
+    ({"out": 3, "bias": 0}, "           ^^^^^^^^^", "bias 0 cannot be expressed"),
+    (
+        {"out": 3, "act_nm": ["bn"]},
+        "           ^^^^^^^^^^^^^^^^",
+        "act_nm ['bn'] cannot be expressed",
+    ),
+    (
+        {"op": "sc", "out": 3, "w_nm": "s"},
+        "                       ^^^^^^^^^^^",
+        "w_nm 's' of op 'sc' raises in the reference",
+    ),
+    (
+        {"op": "sc", "out": 3, "padding": "VALID"},
+        "                       ^^^^^^^^^^^^^^^^^^",
+        "padding 'VALID' of op 'sc' cannot be expressed",
+    ),
+    (
+        {"op": "tcck", "out": 3, "padding": "VALID"},
+        "                         ^^^^^^^^^^^^^^^^^^",
+        "padding 'VALID' of op 'tcck' cannot be expressed",
+    ),
+    (
+        {"op": "tcck", "out": 3, "scale": ["ps", 2]},
+        "                         ^^^^^^^^^^^^^^^^^^",
+        "op 'tcck' takes no scale",
+    ),
+    (
+        {"op": "dcd", "out": 3, "kernel": 3},
+        "                        ^^^^^^^^^^^",
+        "op 'dcd' takes no kernel",
+    ),
+    (
+        {"op": "dck", "out": 3, "strides": 2},
+        "                        ^^^^^^^^^^^^",
+        "op 'dck' takes no strides",
+    ),
+    (
+        {"op": "dck", "out": 10, "out_reshape": [2, 2, 2]},
+        "                         ^^^^^^^^^^^^^^^^^^^^^^^^",
+        "out_reshape [2, 2, 2] does not hold 10 numbers",
+    ),
+    (
+        {"op": "max", "kernel": 2, "strides": 2, "bias": "cb"},
+        "                                         ^^^^^^^^^^^^",
+        "op 'max' adds a bias in the reference; give 'bias': False",
+    ),
+    (
+        {"op": "sum", "out": 8, "padding": "VALID", "out_reshape": [8]},
+        " ^^^^^^^^^^^",
+        "op 'sum' adds a bias in the reference; give 'bias': False",
+    ),
+    (
+        {"op": "sum", "out": 8, "bias": False, "out_reshape": [8]},
+        " ^^^^^^^^^^^",
+        "op 'sum' needs VALID padding, strides of 1 and 'out_reshape': [out]",
+    ),
+    (
+        {"op": "sum", "out": 8, "bias": False, "padding": "VALID"},
+        " ^^^^^^^^^^^",
+        "op 'sum' needs VALID padding, strides of 1 and 'out_reshape': [out]",
+    ),
+    (
+        {"op": "sum", "out": 8, "bias": False, "padding": "VALID", "out_reshape": [32]},
+        " ^^^^^^^^^^^",
+        "op 'sum' needs VALID padding, strides of 1 and 'out_reshape': [out]",
+    ),
+    (
+        {
+            "op": "sum",
+            "out": 8,
+            "bias": False,
+            "padding": "VALID",
+            "out_reshape": [8],
+            "strides": 2,
+        },
+        " ^^^^^^^^^^^",
+        "op 'sum' needs VALID padding, strides of 1 and 'out_reshape': [out]",
+    ),
+    (
+        {"op": "sum", "padding": "VALID", "bias": False, "out_reshape": [8]},
+        "^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "out is a whole number from 1, not None",
+    ),
+    (
+        {"type": "project", "out": 1},
+        " ^^^^^^^^^^^^^^^^^",
+        "type 'project' is a dense layer: give 'op': 'd'",
+    ),
+    (
+        {"type": "project", "op": "c", "out": 1},
+        "                    ^^^^^^^^^",
+        "type 'project' is a dense layer: give 'op': 'd'",
+    ),
+    (
+        {"type": "project", "op": "d", "out": 16},
+        "                               ^^^^^^^^^",
+        "type 'project' has 'out': 1, not 16",
+    ),
+    (
+        {"type": "project", "op": "d", "out": 1, "act": "tanh"},
+        "                                         ^^^^^^^^^^^^^",
+        "type 'project' adds its projection behind act; leave it out",
+    ),
+    (
+        {"type": "project", "op": "d", "out": 1, "act_nm": "bn"},
+        "                                         ^^^^^^^^^^^^^^",
+        "type 'project' adds its projection behind act_nm; leave it out",
+    ),
+    (
+        {"type": "res", "op": "tc", "out": 3},
+        "                ^^^^^^^^^^",
+        "op 'tc' of type 'res' cannot be expressed",
+    ),
+    (
+        {"type": "res_i", "op": "d", "out": 3},
+        "                  ^^^^^^^^^",
+        "op 'd' of type 'res_i' cannot be expressed",
+    ),
+    (
+        {"type": "res_v1", "op": "cck", "out": 3},
+        "                   ^^^^^^^^^^^",
+        "op 'cck' of type 'res_v1' cannot be expressed",
+    ),
+    (
+        {"type": "res", "out": 3},
+        " ^^^^^^^^^^^^^",
+        (
+            "kernel of type 'res' is [k, k, 1]: "
+            "one number is the shortcut's too in the reference; give [3, 3, 1]"
+        ),
+    ),
+    (
+        {"type": "res_v1", "out": 3, "kernel": 5},
+        "                             ^^^^^^^^^^^",
+        (
+            "kernel of type 'res_v1' is [k, k, 1]: "
+            "one number is the shortcut's too in the reference; give [5, 5, 1]"
+        ),
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 3]},
+        "                          ^^^^^^^^^^^^^^^^^^^",
+        "kernel of type 'res' is [k, k, 1], not [3, 3, 3]",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": (3, 1, 1)},
+        "                          ^^^^^^^^^^^^^^^^^^^",
+        "kernel of type 'res' is [k, k, 1], not [3, 1, 1]",
+    ),
+    (
+        {"type": "res_i", "out": 3, "kernel": [3, 1]},
+        "                            ^^^^^^^^^^^^^^^^",
+        "kernel of type 'res_i' is [k, k], not [3, 1]",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3]},
+        "                          ^^^^^^^^^^^^^^^^",
+        "kernel of type 'res' is one number, or a list of 3",
+    ),
+    (
+        {"type": "res_i", "out": 3, "kernel": [3]},
+        "                            ^^^^^^^^^^^^^",
+        "kernel of type 'res_i' is one number, or a list of 2",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 0]},
+        "                          ^^^^^^^^^^^^^^^^^^^",
+        "kernel is whole numbers from 1, not [3, 3, 0]",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": 0},
+        "                          ^^^^^^^^^^^",
+        "kernel is a whole number from 1, not 0",
+    ),
+    (
+        {"type": "res", "kernel": [3, 3, 1]},
+        "^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "out is a whole number from 1, not None",
+    ),
+    (
+        {"type": "res", "out": [4, 8, 4], "kernel": [3, 3, 1]},
+        "                ^^^^^^^^^^^^^^^^",
+        "out of type 'res' is n or [h, n, n], not [4, 8, 4]",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "strides": 2},
+        "                                               ^^^^^^^^^^^^",
+        "strides of type 'res' is 1, not 2",
+    ),
+    (
+        {"type": "res_i", "out": 3, "strides": [2, 1]},
+        "                            ^^^^^^^^^^^^^^^^^",
+        "strides of type 'res_i' is 1, not [2, 1]",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "dilation": 2},
+        "                                               ^^^^^^^^^^^^^",
+        "dilation of type 'res' is 1, not 2",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "padding": "VALID"},
+        "                                               ^^^^^^^^^^^^^^^^^^",
+        "padding of type 'res' is 'SAME', not 'VALID'",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "scale": ["bil", 2]},
+        "                                               ^^^^^^^^^^^^^^^^^^^",
+        "scale ['bil', 2] of type 'res' cannot be expressed",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "scale": ("max", -2)},
+        "                                               ^^^^^^^^^^^^^^^^^^^^",
+        "scale ['max', -2] of type 'res' cannot be expressed",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "scale": ["unpool", 3]},
+        "                                               ^^^^^^^^^^^^^^^^^^^^^^",
+        "scale ['unpool', 3] cannot be expressed",
+    ),
+    (
+        {"type": "res_v1", "out": 3, "kernel": [3, 3, 1], "scale": ["unpool", 2]},
+        "                                                  ^^^^^^^^^^^^^^^^^^^^^^",
+        "scale ['unpool', 2] of type 'res_v1' cannot be expressed",
+    ),
+    (
+        {"type": "res_i", "out": 3, "scale": ["avg", -2]},
+        "                            ^^^^^^^^^^^^^^^^^^^^",
+        "scale ['avg', -2] of type 'res_i' cannot be expressed",
+    ),
+    (
+        {"type": "res_i", "out": 3, "scale": ["unpool", 2]},
+        "                            ^^^^^^^^^^^^^^^^^^^^^^",
+        "scale ['unpool', 2] of type 'res_i' cannot be expressed",
+    ),
+    (
+        {"type": "res", "out": 3, "kernel": [3, 3, 1], "bias": "cb"},
+        "                                               ^^^^^^^^^^^^",
+        "bias 'cb' of type 'res' cannot be expressed",
+    ),
+    (
+        {"type": "res_i", "out": 3, "bias": "bcb", "act_nm": "bn"},
+        "                            ^^^^^^^^^^^^^",
+        "bias 'bcb' of type 'res_i' cannot be expressed",
+    ),
+    (
+        {"type": "res_i", "out": 3, "krenel": 3},
+        "                            ^^^^^^^^^^^",
+        "the reference has no key 'krenel'; did you mean 'kernel'?",
     ),
     (3, "^", "a layer of the reference is a dict, not 3"),
     (
@@ -347,7 +859,10 @@ NAMES = (
     "scale in_reshape out_reshape aux"
 ).split()
 KEYS = st.sampled_from(NAMES) | st.text(max_size=4) | st.integers()
-VALUES = ANYTHING | st.sampled_from(["d", "c", "tc", "i", "avg", "bn", "s", "SAME"])
+VALUES = ANYTHING | st.sampled_from(
+    "d dck dcd c cck tc tcck sc i avg max sum bn cbn s SAME VALID b cb bcb res res_i "
+    "res_v1 project c_bias nl".split()
+)
 
 
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=5), max_size=2))
@@ -357,6 +872,10 @@ VALUES = ANYTHING | st.sampled_from(["d", "c", "tc", "i", "avg", "bn", "s", "SAM
 @example([{"out": 3, "scale": [10**5000, 2]}])
 @example([{"out": 3, "scale": ["ps", 10**5000]}])
 @example([{"out": 3, "in_reshape": [1, 1, 10**10]}])
+@example([{"type": "res", "out": 3, "kernel": [10**5000, 1, 1]}])
+@example([{"type": "res", "out": 3, "kernel": 10**5000}])
+@example([{"type": "project", "op": "d", "out": 10**5000}])
+@example([{"op": "dck", "out": 10**5000, "out_reshape": [1, 1, 1]}])
 def test_any_layers_are_read_or_refused(layers):
     try:
         from_reference(layers)

@@ -128,7 +128,13 @@ KERNELS = [
     "rbf:2+distance+poly:2",
 ]
 
-# name -> parameters of the generator, and of the discriminator by its score width
+# name -> parameters of the generator, and of the discriminator by its score width.
+# Where a comment names code, the number was counted from that code, not by gantf.
+# By hand: a kernel from a to b channels has k^2 ab;
+#   block(a, b) of a generator has 9ab + 9bb + ab + 3b and its batch norms 2(a + b),
+#     those of K classes 2K(a + b);
+#   block(a, b) of a discriminator has 9aa + 9ab + ab + a + 2b, with a channels between
+#     its kernels, first(b) has 27b + 9bb + 3b + 3b.
 ARCHITECTURES = {
     # Wang et al. (2019), tables of the networks, and the authors' scripts.
     "dcgan-sn-32": (3_811_907, {16: 5_983_760, 1: 5_860_865}),
@@ -142,4 +148,85 @@ ARCHITECTURES = {
     # By hand. Generator: 17 * 128 + 129 * 128 + 129 * 2. Discriminator:
     # 3 * 128 + 129 * 128 + 129 * score.
     "mlp-2d": (18_946, {16: 18_960, 1: 17_025}),
+    # Binkowski et al. (2018), their code.
+    "binkowski-dcgan-28": (4_511_617, {16: 4_336_144, 1: 4_305_409, 256: 4_827_904}),
+    "binkowski-dcgan-28-small": (4_511_617, {16: 277_648, 1: 269_953}),
+    "binkowski-dcgan-32": (4_514_819, {16: 4_339_344, 1: 4_308_609, 256: 4_831_104}),
+    "binkowski-dcgan-32-small": (4_514_819, {16: 278_448, 1: 270_753}),
+    "binkowski-dcgan-64": (5_135_363, {16: 4_437_648, 1: 4_314_753, 256: 6_403_968}),
+    "binkowski-dcgan-64-small": (5_135_363, {16: 303_024, 1: 272_289}),
+    "binkowski-dcgan5-160": (20_003_331, {16: 17_824_400, 1: 17_440_385}),
+    # Discriminator by hand: 25 * 3 * 64 + 64, 25 * 64 * 128 + 128,
+    # 25 * 128 * 256 + 256, 25 * 256 * 512 + 512, (25 * 512 + 1) * score / 25.
+    "binkowski-fullconv5-160": (20_003_331, {400: 4_511_376, 25: 4_319_361}),
+    "binkowski-resnet5-160": (12_694_851, {16: 17_824_400, 1: 17_440_385}),
+    # Arbel et al. (2018), their code: 5,860,865 and a gain for each of 8 layers.
+    "arbel-sn-dcgan-32": (5_361_667, {1: 5_860_865 + 8}),
+    "arbel-resnet5-160": (13_405_891, {1: 17_440_385, 16: 17_824_400}),
+    # 10,103,297 and 14 gains: 1, 3 in each of 4 blocks, 1.
+    "arbel-sn-resnet-64": (12_219_715, {1: 10_103_297 + 14}),
+    # By hand. Generator: 129 * 16384, 9ab + 9bb + ab + 2b + 2000(a + b) for a block
+    # from 1024 to 512, 256, 128, 64, then 2 * 64, 9 * 64 * 3 + 3. Discriminator: the
+    # above, 1000 * 1024 of the embedding and its gain.
+    "arbel-sn-resnet-64-cond": (17_973_955, {1: 10_103_297 + 14 + 1_024_000 + 1}),
+    # Li et al. (2017), their code. The score's kernel has 4096 or 8192 a number.
+    "li-mnist-32": (698_240, {10: 698_112, 1: 698_112 - 9 * 4096}),
+    "li-cifar10-32": (1_183_616, {128: 1_183_488}),
+    "li-celeba-64": (3_281_792, {64: 3_281_664}),
+    "li-lsun-64": (3_806_080, {128: 3_805_952}),
+    # RL-Practicals: its report has those for MNIST, about 3.5 million in the vanilla
+    # generator, whose pair was counted from the tutorial's code, and more than 12
+    # million in the DCGAN's. That by hand: 100 * 16384 + 2 * 1024,
+    # 16 * 1024 * 512 + 2 * 512, 16 * 512 * 256 + 2 * 256, 16 * 256 * 128 + 2 * 128,
+    # 16 * 128 * 3.
+    "tme-mnist-28": (1_066_880, {1: 661_248}),
+    "tme-celeba-64": (3_576_704, {1: 2_765_568}),
+    "tme-dcgan-64": (12_658_432, {1: 2_765_568}),
+    # Oh-My-GAN, its notebooks.
+    "omg-mnist-64": (3_575_617, {1: 2_764_481}),
+    "omg-celeba-64": (3_577_667, {1: 2_766_529}),
+    # Benaziza et al. (2024), their notebooks.
+    "benaziza-dcgan-28": (3_573_696, {1: 661_248}),
+    "benaziza-body-28": (3_573_696, {2304: 657_152}),
+    "benaziza-mlp-28": (1_486_352, {3136: 18_816}),
+    "benaziza-lenet-28": (3_573_696, {10: 61_706}),
+    "benaziza-2d-100": (21_502, {1: 151}),
+    "benaziza-2d-10": (352, {1: 151}),
+    # Miyato et al. (2018), Miyato & Koyama (2018), by hand. Generators: 129 * 4096,
+    # 3 block(256, 256), 2 * 256, 9 * 256 * 3 + 3. Discriminators: first(128),
+    # block(128, 128), 2 of 18 * 128^2 + 2 * 128, 128; an embedding has 10 * 128.
+    "sn-resnet-32": (4_276_739, {1: 1_053_824}),
+    "sn-resnet-32-cond": (4_304_387, {1: 1_055_104}),
+    # 129 * 18432, block(512, 256), block(256, 128), block(128, 64), 2 * 64,
+    # 9 * 64 * 3 + 3. first(64), block(64, 128), block(128, 256), block(256, 512),
+    # block(512, 1024), 1024.
+    "sn-resnet-48": (4_878_083, {1: 10_141_440}),
+    # 129 * 16384, block(1024, 512) and then as for 48. As for 48, and the bias.
+    "sn-resnet-64": (12_220_675, {1: 10_141_441}),
+    "sn-resnet-64-cond": (17_974_915, {1: 11_165_441}),
+    # And block(1024, 1024). And 18 * 1024^2 + 2 * 1024.
+    "sn-resnet-128": (32_150_787, {1: 29_017_857}),
+    "sn-resnet-128-cond": (41_996_931, {1: 30_041_857}),
+    # Zhang et al. (2019), by hand. Generators: those of sn-resnet-cond, with an
+    # attention on c = 256 (64: 128) channels, 2 cc/8 + cc/2 + cc/2 + 1. Discriminators:
+    # first(64), 9ab + 9bb + ab + 3b for a block from 64 to 128, 256, 512, 1024, for
+    # 128 pixels 18 * 1024^2 + 2 * 1024, attention on 128 (64: 64) channels, 1025,
+    # 1000 * 1024.
+    "sagan-128": (41_996_931 + 81_921, {1: 39_463_618}),
+    "sagan-64": (17_974_915 + 20_481, {1: 20_571_842}),
+    # By hand, with a, b, c the generator's maps: (latent + 1) * 49a, 16ab + 2b,
+    # 16bc + 2c, 9c + 1. With a, b, c the discriminator's widths: 9a + a, 16ab + b,
+    # 9bb + b, 16bc + c, 9cc + c, (49c + 1) * score. The fork's comments count kernels
+    # alone: 5256 and 7044 in "small", 2308 in the discriminator of "tiny".
+    "fork-28-default": (144_689, {2: 93_666}),
+    "fork-28-lean": (19_593, {2: 25_074}),
+    "fork-28-small": (5_681, {2: 7_098}),
+    "fork-28-tiny": (1_545, {2: 2_338}),
+}
+# name -> parameters of the decoder. Li et al. (2017), their code.
+DECODERS = {
+    "li-mnist-32": 698_240,
+    "li-cifar10-32": 1_183_616,
+    "li-celeba-64": 3_281_792,
+    "li-lsun-64": 3_806_080,
 }

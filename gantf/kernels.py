@@ -1,50 +1,114 @@
 """Kernels on rows of numbers, by name: `get("rbf:1")`, `get("rq:.2,.5,1+dot")`.
 
     kernel  = term , { "+" , term } ;
-    term    = name , [ ":" , number , { "," , number } ] ;
+    term    = [ weight , "*" ] , factor , { "*" , factor } ;
+    factor  = [ "tanh>" ] , name , [ ":" , item , { "," , item } ] ;
+    item    = number | option , "=" , number ;
 
-A term with several numbers is the sum over them. With d2 = |a - b|^2:
+A factor with several numbers is the sum over them; "tanh>" stands before one factor
+and takes the tanh of its rows; a term is the product of its factors. With
+d2 = |a - b|^2, and rows of d numbers:
 
     rbf:s       exp(-d2 / (2 s^2))
     rq:a        (1 + d2 / (2 a))^(-a)
     laplace:s   exp(-|a - b| / s)
     distance    |a| + |b| - |a - b|            (twice the energy distance's kernel)
     dot:c       c a . b
-    poly:p      (a . b / d + 1)^p              for rows of d numbers
+    poly:p      (gamma a . b + constant)^p     (gamma=1/d, constant=1)
+    fourier:s   f(a) . f(b), f(a) = [sin(U a / s), cos(U a / s)] / sqrt(n)
+                with n rows u ~ N(0, I_d) in U (n=100, seed=0): rbf:s as n grows
 
 Sources: Li et al. (2017) for sums of rbf; Binkowski et al. (2018), section 2.1, for
-rq, distance, dot and poly. Squared distances are differences first and squares after,
-in the precision of the rows, so that functions of them lose nothing for rows far from
-the origin; it takes n m d numbers of memory.
+rq, distance, dot and poly (their KID is poly:3); Rahimi & Recht (2007) for fourier.
+Codes differ: the distance of Binkowski's adds 1e-5 under each root, the Laplace kernel
+of Arbel et al. (2018) is .5*laplace:1, the polynomial one of Li et al. is
+poly:2,gamma=1,constant=2, and exp(-|a - b| / (2 s^2)), met as "Gaussian", is laplace
+with 2 s^2. Squared distances are differences first and squares after, in the precision
+of the rows, so that functions of them lose nothing for rows far from the origin; it
+takes n m d numbers of memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
+import types
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import backend, ops
 
 from gantf.choices import choose
+
+
+class _Option(NamedTuple):
+    """A number of a family that has a name: its default and its rule, twice."""
+
+    default: float | None
+    words: str
+    fits: Callable[[float], bool]
 
 
 class _Family(NamedTuple):
     """A kernel family.
 
     Attributes:
-      of: (squared distances or dot products, parameter, row length) -> values.
+      of: (pairs, parameter, *options) -> values.
       default: the parameters where none are given; () for a family without any.
-      diagonal: k(a, a) where that is the same for all a, or None.
+      options: name -> _Option, in the order that `of` takes them.
       whole: whether the parameter is a whole number.
     """
 
-    of: Callable[[Any, float, int], Any]
+    of: Callable[..., Any]
     default: tuple[float, ...]
-    diagonal: float | None
+    options: dict[str, _Option] = {}
     whole: bool = False
+
+
+class _Pairs:
+    """All pairs of rows of two samples, (n, d) and (m, d); what is asked is (n, m)."""
+
+    def __init__(self, x: Any, y: Any):
+        self.x, self.y, self.length = x, y, x.shape[-1]
+        self._mapped: dict[Callable, Any] = {}
+
+    def mapped(self, how: Callable) -> _Pairs:
+        """The pairs of mapped rows."""
+        if how not in self._mapped:
+            self._mapped[how] = type(self)(how(self.x), how(self.y))
+        return self._mapped[how]
+
+    @functools.cached_property
+    def squares(self):
+        return squared_distances(self.x, self.y)
+
+    @functools.cached_property
+    def products(self):
+        return ops.matmul(self.x, ops.transpose(self.y))
+
+    @functools.cached_property
+    def norms(self):  # |a| + |b|
+        return _norms(self.x)[:, None] + _norms(self.y)
+
+
+class _Twins(_Pairs):
+    """The pairs of each row with itself, for diagonals; what is asked is (n,)."""
+
+    @functools.cached_property
+    def squares(self):
+        return ops.zeros_like(self.x[:, 0])
+
+    @functools.cached_property
+    def products(self):
+        return ops.sum(ops.square(self.x), axis=-1)
+
+    @functools.cached_property
+    def norms(self):
+        return 2.0 * _norms(self.x)
 
 
 def squared_distances(x: Any, y: Any) -> Any:
@@ -52,11 +116,15 @@ def squared_distances(x: Any, y: Any) -> Any:
     return ops.sum(ops.square(x[:, None, :] - y[None, :, :]), axis=-1)
 
 
-def _rows(*samples: Any) -> list[Any]:
-    """The samples as tensors of one float type, checked."""
+def rows(*samples: Any) -> list[Any]:
+    """The samples as tensors of one float type.
+
+    Raises:
+      ValueError: samples that are no rows of one length.
+    """
     tensors = [ops.convert_to_tensor(sample) for sample in samples]
     shapes = [tuple(tensor.shape) for tensor in tensors]
-    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+    if any(len(shape) != 2 for shape in shapes) or len({s[1] for s in shapes}) > 1:
         shown = " and ".join(map(str, shapes))
         raise ValueError(f"a kernel compares rows (n, d) and (m, d), not {shown}")
     dtype = backend.result_type(*(tensor.dtype for tensor in tensors), float)
@@ -69,29 +137,123 @@ def _root(squares):
     return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
-def _rbf(d2, s, _):
-    return ops.exp(d2 * (-0.5 / s**2))
+def _norms(x):
+    return _root(ops.sum(ops.square(x), axis=-1))
 
 
-def _rq(d2, a, _):
-    return ops.exp(-a * ops.log1p(d2 / (2 * a)))
+def _rbf(pairs, s):
+    return ops.exp(pairs.squares * (-0.5 / s**2))
 
 
-def _laplace(d2, s, _):
-    return ops.exp(-_root(d2) / s)
+def _rq(pairs, a):
+    return ops.exp(-a * ops.log1p(pairs.squares / (2 * a)))
 
 
+def _laplace(pairs, s):
+    return ops.exp(-_root(pairs.squares) / s)
+
+
+def _distance(pairs, _):
+    return pairs.norms - _root(pairs.squares)
+
+
+def _dot(pairs, c):
+    return c * pairs.products
+
+
+def _poly(pairs, p, gamma, constant):
+    scaled = pairs.products / pairs.length if gamma is None else gamma * pairs.products
+    return (scaled + constant) ** p
+
+
+def _fourier(pairs, s, n, seed):
+    return pairs.mapped(_features(s, int(n), int(seed))).products
+
+
+@functools.lru_cache(maxsize=32)  # one function a kernel, for _Pairs.mapped
+def _features(s: float, n: int, seed: int) -> Callable:
+    """The map of rows to random features, (m, d) -> (m, 2n); the seed fixes U."""
+
+    def features(x):
+        u = np.random.RandomState(seed).normal(size=(n, x.shape[-1])) / s
+        angles = ops.matmul(x, ops.convert_to_tensor(u.T, x.dtype))
+        both = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+        return both / math.sqrt(n)
+
+    return features
+
+
+_POLY = {
+    "gamma": _Option(None, "a number above 0", lambda v: 0 < v < math.inf),
+    "constant": _Option(1.0, "a number from 0", lambda v: 0 <= v < math.inf),
+}
+_FOURIER = {
+    "n": _Option(100.0, "a whole number from 1", lambda v: v >= 1 and v.is_integer()),
+    "seed": _Option(
+        0.0,
+        "a whole number from 0 to 4294967295",
+        lambda v: 0 <= v < 2**32 and v.is_integer(),
+    ),
+}
 _RADIAL = {  # functions of the squared distance
-    "rbf": _Family(_rbf, (1.0,), 1.0),
-    "rq": _Family(_rq, (0.2, 0.5, 1.0, 2.0, 5.0), 1.0),
-    "laplace": _Family(_laplace, (1.0,), 1.0),
+    "rbf": _Family(_rbf, (1.0,)),
+    "rq": _Family(_rq, (0.2, 0.5, 1.0, 2.0, 5.0)),
+    "laplace": _Family(_laplace, (1.0,)),
 }
-_PRODUCT = {  # functions of the dot product
-    "dot": _Family(lambda xy, c, d: c * xy, (1.0,), None),
-    "poly": _Family(lambda xy, p, d: (xy / d + 1.0) ** p, (3.0,), None, whole=True),
+_FAMILIES = {
+    **_RADIAL,
+    "dot": _Family(_dot, (1.0,)),
+    "poly": _Family(_poly, (3.0,), _POLY, whole=True),
+    "distance": _Family(_distance, ()),
+    "fourier": _Family(_fourier, (1.0,), _FOURIER),
 }
-_OTHER = {"distance": _Family(lambda *_: None, (), None)}
-_FAMILIES = {**_RADIAL, **_PRODUCT, **_OTHER}
+_MAPS = {"tanh": ops.tanh}
+
+
+class Factor(NamedTuple):
+    """A family summed over its parameters, on rows as they are or mapped.
+
+    Attributes:
+      name: of the family.
+      values: its parameters; None where it has none.
+      options: (name, number) of those that are not the family's own.
+      map: of the rows, or "".
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+    options: tuple[tuple[str, float], ...] = ()
+    map: str = ""
+
+    def of(self, pairs: Any) -> Any:
+        family, given = _FAMILIES[self.name], dict(self.options)
+        pairs = pairs.mapped(_MAPS[self.map]) if self.map else pairs
+        options = [given.get(key, o.default) for key, o in family.options.items()]
+        parts = [family.of(pairs, value, *options) for value in self.values]
+        return sum(parts[1:], parts[0])
+
+    def __str__(self) -> str:
+        name = f"{self.map}>{self.name}" if self.map else self.name
+        if self.values == (None,) or (self.name, self.values) == ("dot", (1.0,)):
+            return name
+        items = [_plain(value) for value in self.values]
+        items += [f"{key}={_plain(value)}" for key, value in self.options]
+        return f"{name}:{','.join(items)}"
+
+
+class Term(NamedTuple):
+    """A weight times the product of factors."""
+
+    weight: float
+    factors: tuple[Factor, ...]
+
+    def of(self, pairs: Any) -> Any:
+        value = functools.reduce(operator.mul, [f.of(pairs) for f in self.factors])
+        return value if self.weight == 1.0 else self.weight * value
+
+    def __str__(self) -> str:
+        weight = [] if self.weight == 1.0 else [_plain(self.weight)]
+        return "*".join(weight + [str(factor) for factor in self.factors])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,26 +261,18 @@ class Kernel:
     """A sum of kernels; `k(x, y)` of rows (n, d) and (m, d) is (n, m).
 
     Attributes:
-      terms: (family, parameter) pairs; None where the family has no parameter.
+      terms: what it is the sum of.
     """
 
-    terms: tuple[tuple[str, float | None], ...]
+    terms: tuple[Term, ...]
 
     def __call__(self, x: Any, y: Any) -> Any:
-        x, y = _rows(x, y)
-        names = {name for name, _ in self.terms}
-        total = 0.0
-        if names & {*_RADIAL, "distance"}:
-            d2 = squared_distances(x, y)
-            total = total + self._sum(_RADIAL, d2, x.shape[-1])
-        if names & set(_PRODUCT):
-            product = ops.matmul(x, ops.transpose(y))
-            total = total + self._sum(_PRODUCT, product, x.shape[-1])
-        if "distance" in names:
-            norms = [_root(ops.sum(ops.square(rows), axis=-1)) for rows in (x, y)]
-            times = sum(name == "distance" for name, _ in self.terms)
-            total = total + times * (norms[0][:, None] + norms[1] - _root(d2))
-        return total
+        return self._of(_Pairs(*rows(x, y)))
+
+    def diagonal(self, x: Any) -> Any:
+        """k(x_i, x_i) of rows (n, d), without the other pairs: (n,)."""
+        (x,) = rows(x)
+        return self._of(_Twins(x, x))
 
     def of_squares(self, d2: Any) -> Any:
         """The kernel of squared distances, for kernels that are functions of them.
@@ -126,30 +280,21 @@ class Kernel:
         Raises:
           ValueError: a kernel that has another term.
         """
-        other = [name for name, _ in self.terms if name not in _RADIAL]
+        factors = [factor for term in self.terms for factor in term.factors]
+        other = [f for f in factors if f.name not in _RADIAL or f.map]
         if other:
             raise ValueError(
                 f"kernel {self} is no function of the distance, for its {other[0]}; "
                 f"such are {', '.join(_RADIAL)}"
             )
-        return self._sum(_RADIAL, d2, 0)
-
-    @property
-    def diagonal(self) -> float | None:
-        """k(a, a) where it is the same for all rows a, or None."""
-        values = [_FAMILIES[name].diagonal for name, _ in self.terms]
-        return None if None in values else float(sum(values))
+        return self._of(types.SimpleNamespace(squares=d2))
 
     def __str__(self) -> str:
-        parts: dict[str, list[float]] = {}
-        for name, value in self.terms:
-            parts.setdefault(name, []).append(value)
-        return "+".join(_words(name, values) for name, values in parts.items())
+        return "+".join(map(str, self.terms))
 
-    def _sum(self, families, values, d):
-        """The terms of these families on squared distances or dot products."""
-        parts = [families[n].of(values, p, d) for n, p in self.terms if n in families]
-        return sum(parts[1:], parts[0]) if parts else 0.0
+    def _of(self, pairs):
+        parts = [term.of(pairs) for term in self.terms]
+        return sum(parts[1:], parts[0])
 
 
 def names() -> list[str]:
@@ -160,10 +305,12 @@ def names() -> list[str]:
 def get(text: str | Kernel) -> Kernel:
     """The kernel of that name; a Kernel is given back as it is.
 
-    >>> str(get("rbf:1,2"))
+    >>> str(get("rbf:1+rbf:2"))
     'rbf:1,2'
-    >>> get("rq:.5,1").diagonal
-    2.0
+    >>> str(get("tanh>rq:.5 + .1*dot"))
+    'tanh>rq:0.5+0.1*dot'
+    >>> [float(k) for k in get("distance*dot").diagonal([[3.0, 4.0]])]
+    [250.0]
 
     Raises:
       ValueError: an unknown family, or parameters that it does not take.
@@ -172,31 +319,77 @@ def get(text: str | Kernel) -> Kernel:
         return text
     if not isinstance(text, str) or not text:
         raise ValueError(f"a kernel is a string like 'rbf:1', not {text!r}")
-    return Kernel(tuple(pair for term in text.split("+") for pair in _term(term)))
+    return Kernel(_merged([_term(term) for term in text.split("+")]))
 
 
-def _term(term: str) -> list[tuple[str, float | None]]:
-    name, colon, numbers = term.strip().partition(":")
-    default = choose("kernel", name, _FAMILIES).default
-    if not colon:
-        return [(name, value) for value in default] or [(name, None)]
-    if not default:
-        raise ValueError(f"kernel {name} takes no number, as in {term!r}")
-    values = [_number(number, term) for number in numbers.split(",")]
-    if _FAMILIES[name].whole and not all(value.is_integer() for value in values):
+def _merged(terms: list[Term]) -> tuple[Term, ...]:
+    """The terms, with those that differ in their parameters alone made one."""
+    values: dict[Any, tuple] = {}
+    for number, (weight, factors) in enumerate(terms):
+        first = factors[0]
+        alone = len(factors) == 1 and first.values != (None,)
+        # Products do not merge, nor do terms without a parameter: their place keeps
+        # them apart.
+        key = weight, first._replace(values=()), factors[1:], None if alone else number
+        values[key] = values.get(key, ()) + first.values
+    return tuple(
+        Term(weight, (first._replace(values=all_), *rest))
+        for (weight, first, rest, _), all_ in values.items()
+    )
+
+
+def _term(term: str) -> Term:
+    weight, *rest = parts = [part.strip() for part in term.split("*")]
+    numbers = [part for part in parts if _is_number(part)]
+    if numbers and (len(numbers) > 1 or numbers[0] is not weight or not rest):
         raise ValueError(
-            f"kernel {name} takes whole numbers, not {numbers} in {term!r}"
+            f"a weight stands once and first, as in '.5*rbf:1', not as in {term!r}"
         )
-    return [(name, value) for value in values]
+    if not numbers:
+        return Term(1.0, tuple(_factor(part, term) for part in parts))
+    return Term(_number(weight, term), tuple(_factor(part, term) for part in rest))
 
 
-def _words(name: str, values: list[float | None]) -> str:
-    """The term of these values; dot:1 is dot."""
-    if None in values:
-        return "+".join([name] * len(values))
-    if name == "dot" and values == [1.0]:
-        return name
-    return f"{name}:{','.join(map(_plain, values))}"
+def _factor(text: str, term: str) -> Factor:
+    """A factor; the term that it stands in is for messages."""
+    head, _, items = text.partition(":")
+    map_, mapped, name = head.rpartition(">")
+    if mapped:
+        choose("map of a kernel's rows", map_, _MAPS)
+    family = choose("kernel", name, _FAMILIES)
+    words = items.split(",") if ":" in text else []
+    numbers = [word for word in words if "=" not in word]
+    options = _options(name, [word for word in words if "=" in word], term)
+    if not numbers:
+        return Factor(name, family.default or (None,), options, map_)
+    if not family.default:
+        raise ValueError(f"kernel {name} takes no number, as in {term!r}")
+    values = tuple(_number(number, term) for number in numbers)
+    if family.whole and not all(value.is_integer() for value in values):
+        shown = ",".join(numbers)
+        raise ValueError(f"kernel {name} takes whole numbers, not {shown} in {term!r}")
+    return Factor(name, values, options, map_)
+
+
+def _options(name: str, words: list[str], term: str) -> tuple[tuple[str, float], ...]:
+    """The options that are not the family's own, in the order of its table."""
+    table, found = _FAMILIES[name].options, {}
+    for word in words:
+        key, _, text = word.partition("=")
+        option = choose(f"option of kernel {name}", key, table)
+        value = float(text) if _is_number(text) else math.nan
+        if not option.fits(value):
+            raise ValueError(
+                f"{key} of kernel {name} is {option.words}, not {text!r} in {term!r}"
+            )
+        if key in found:
+            raise ValueError(f"kernel {name} takes {key} once, not as in {term!r}")
+        found[key] = value
+    return tuple(
+        (key, found[key])
+        for key, option in table.items()
+        if key in found and found[key] != option.default
+    )
 
 
 def _plain(value: float) -> str:
@@ -204,11 +397,16 @@ def _plain(value: float) -> str:
     return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
-def _number(text: str, term: str) -> float:
+def _is_number(text: str) -> bool:
     try:
-        value = float(text)
+        float(text)
     except ValueError:
-        value = math.nan
+        return False
+    return True
+
+
+def _number(text: str, term: str) -> float:
+    value = float(text) if _is_number(text) else math.nan
     if not 0 < value < math.inf:
         raise ValueError(f"a kernel's numbers are above 0, not {text!r} in {term!r}")
     return value

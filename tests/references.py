@@ -28,8 +28,19 @@ def dot(x, y):
     return np.asarray(x, float) @ np.asarray(y, float).T
 
 
-def poly(x, y, degree):
-    return (dot(x, y) / np.shape(x)[1] + 1) ** degree
+def poly(x, y, degree, gamma=None, constant=1):
+    gamma = 1 / np.shape(x)[1] if gamma is None else gamma
+    return (gamma * dot(x, y) + constant) ** degree
+
+
+def tanh(kernel):
+    return lambda x, y, *p: kernel(np.tanh(x), np.tanh(y), *p)
+
+
+def random_features(x, y, sigma, n, seed):
+    """The mean over n frequencies u / sigma of cos(u . (a - b) / sigma)."""
+    u = np.random.RandomState(seed).normal(size=(n, np.shape(x)[1])) / sigma
+    return np.array([[np.cos(u @ (a - b)).mean() for b in y] for a in x])
 
 
 def distance(x, y):
@@ -61,6 +72,52 @@ MEANS = {  # estimator -> means within a sample and across two
 def mmd2(x, y, kernel, estimator):
     within, across = MEANS[estimator]
     return within(kernel(x, x)) + within(kernel(y, y)) - 2 * across(kernel(x, y))
+
+
+# ---- variances of estimates E: E[E^2] - (E[E])^2, both terms by their definition
+
+
+def tuples(m, size):
+    """All tuples of different indices below m, one a row; columns unpacked."""
+    return np.array(list(itertools.permutations(range(m), size))).T
+
+
+def variance(x, y, kernel):
+    """mmd2^2 ("ustat"), over all orders of y, less the mean of products of two
+    estimates that share no row. No coefficient of a formula is used."""
+    m = len(x)
+    k_xx, k_yy, k_xy = kernel(x, x), kernel(y, y), kernel(x, y)
+    within = mean_off_diagonal(k_xx) + mean_off_diagonal(k_yy)
+    squares = [
+        (within - 2 * mean_off_diagonal(k_xy[:, order])) ** 2
+        for order in itertools.permutations(range(m))
+    ]
+    i, j = tuples(m, 4)[:, :, None], tuples(m, 4)[:, None, :]
+    one = k_xx[i[0], i[1]] + k_yy[j[0], j[1]] - 2 * k_xy[i[0], j[0]]
+    two = k_xx[i[2], i[3]] + k_yy[j[2], j[3]] - 2 * k_xy[i[2], j[2]]
+    return np.mean(squares) - np.mean(one * two)
+
+
+def three_sample_variance(x, y, z, kernel):
+    """The same for mmd2(x, y) - mmd2(x, z); the orders of y and z are independent."""
+    m = len(x)
+    k_yy, k_zz, k_xy, k_xz = kernel(y, y), kernel(z, z), kernel(x, y), kernel(x, z)
+    within = mean_off_diagonal(k_yy) - mean_off_diagonal(k_zz)
+    orders = list(itertools.permutations(range(m)))
+    across = [
+        np.array([mean_off_diagonal(k[:, order]) for order in orders])
+        for k in (k_xy, k_xz)
+    ]
+    squares = (within - 2 * across[0][:, None] + 2 * across[1]) ** 2
+    i = tuples(m, 2)[:, :, None, None]
+    j, l = tuples(m, 4)[:, None, :, None], tuples(m, 4)[:, None, None, :]
+    one = (
+        k_yy[j[0], j[1]] - k_zz[l[0], l[1]] - 2 * (k_xy[i[0], j[0]] - k_xz[i[0], l[0]])
+    )
+    two = (
+        k_yy[j[2], j[3]] - k_zz[l[2], l[3]] - 2 * (k_xy[i[1], j[2]] - k_xz[i[1], l[2]])
+    )
+    return np.mean(squares) - np.mean(one * two)
 
 
 # ---- losses: (real, fake) -> (generator's, discriminator's)

@@ -126,6 +126,14 @@ KERNELS = [
     "poly:3",
     "rq:.1,1,10+dot:1",
     "rbf:2+distance+poly:2",
+    "poly:2,gamma=1,constant=2",
+    "poly:3,constant=0",
+    "tanh>distance",
+    "tanh>rq:.2,.5+tanh>dot",
+    "fourier:2,n=50,seed=3",
+    ".5*laplace:1",
+    "rbf:1,2*dot",
+    ".1*dot+rq:1*tanh>poly:2+2*rbf:1*rbf:1",
 ]
 
 # name -> parameters of the generator, and of the discriminator by its score width.

@@ -111,21 +111,36 @@ def conv_pair(
     Returns:
       forward: (n, h, w, c_in) -> (n, h', w', c_out), and its adjoint.
     """
-    full = [side + sum(pad) for side, pad in zip(sides, pads)]
+    full, padded, cut = _framed(sides, pads)
     strides, dilations = tuple(strides), tuple(dilations)
 
     def forward(x):
-        x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+        x = padded(x)
         return ops.conv(x, kernel, strides, "valid", dilation_rate=dilations)
 
     def adjoint(y):
         x = ops.conv_transpose(y, kernel, strides, "valid", dilation_rate=dilations)
         unread = [(0, max(f - n, 0)) for f, n in zip(full, x.shape[1:3])]
-        x = ops.pad(x, [(0, 0), *unread, (0, 0)])
-        (top, bottom), (left, right) = pads
-        return x[:, top : full[0] - bottom, left : full[1] - right, :]
+        return cut(ops.pad(x, [(0, 0), *unread, (0, 0)]))
 
     return forward, adjoint
+
+
+def _framed(sides, pads):
+    """The sides of a map with its padding; what puts the padding on; what cuts it off.
+
+    The last two are adjoint to each other.
+    """
+    full = [side + sum(pad) for side, pad in zip(sides, pads)]
+    (top, bottom), (left, right) = pads
+
+    def padded(x):
+        return ops.pad(x, [(0, 0), *pads, (0, 0)])
+
+    def cut(x):
+        return x[:, top : full[0] - bottom, left : full[1] - right, :]
+
+    return full, padded, cut
 
 
 def grouped_pair(
@@ -169,12 +184,12 @@ def depthwise_pair(
       forward: (n, h, w, c) -> (n, h', w', c multiplier), and its adjoint.
     """
     kh, kw, channels, multiplier = kernel.shape
-    full = [side + sum(pad) for side, pad in zip(sides, pads)]
+    full, padded, cut = _framed(sides, pads)
     strides, dilations = tuple(strides), tuple(dilations)
     reach = [(k - 1) * d + 1 for k, d in zip((kh, kw), dilations)]
 
     def forward(x):
-        x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+        x = padded(x)
         return ops.depthwise_conv(x, kernel, strides, "valid", dilation_rate=dilations)
 
     def adjoint(y):
@@ -183,9 +198,8 @@ def depthwise_pair(
         around = [(r - 1, f - n) for r, f, n in zip(reach, full, y.shape[1:3])]
         y = ops.pad(y, [(0, 0), *around, (0, 0)])
         x = ops.depthwise_conv(y, turned, 1, "valid", dilation_rate=dilations)
-        x = ops.sum(ops.reshape(x, (-1, *full, channels, multiplier)), axis=-1)
-        (top, bottom), (left, right) = pads
-        return x[:, top : full[0] - bottom, left : full[1] - right, :]
+        x = ops.reshape(x, (-1, *full, channels, multiplier))
+        return cut(ops.sum(x, axis=-1))
 
     return forward, adjoint
 

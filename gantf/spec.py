@@ -123,6 +123,10 @@ class Layer:
     source: str = dataclasses.field(default="", compare=False, repr=False)
     span: Span = dataclasses.field(default=(0, 0), compare=False, repr=False)
 
+    def __post_init__(self):
+        if self.hidden == self.out:  # as without it: one spelling
+            object.__setattr__(self, "hidden", None)
+
     def __str__(self) -> str:
         own = WORDS[self.kind].number if is_alone(self.kind) else "size"
         parts = [self.kind + self._number(own), _text(self.out)]
@@ -250,11 +254,11 @@ def with_score(net: Iterable[Layer], n: int) -> Net:
         raise SpecError(message, text, (0, len(text)))
     if not RULES["whole"][1](n):
         net[last].fail(f"the score width is {RULES['whole'][0]}, not {show(n)}")
-    layer = net[last]
+    layer, hidden = net[last], net[last].hidden
     if layer.kind in BLOCKS:  # what is between its kernels stays as wide
-        hidden = layer.hidden or layer.out
-        layer = dataclasses.replace(layer, hidden=None if hidden == n else hidden)
-    return (*net[:last], dataclasses.replace(layer, out=n), *net[last + 1 :])
+        hidden = hidden or layer.out
+    layer = dataclasses.replace(layer, out=n, hidden=hidden)
+    return (*net[:last], layer, *net[last + 1 :])
 
 
 def with_gain(net: Iterable[Layer], total: float) -> Net:
@@ -432,8 +436,6 @@ def make(
         fail("in takes away what cb, bcb and ck give: use bn, cbn or gn", "norm")
     if fields.get("project") and isinstance(fields.get("out"), tuple):
         fail("proj needs an output of one number, as in dense-1-proj", "project")
-    if fields.get("hidden", 0) == fields.get("out"):  # as without: one spelling
-        fields = fields | {"hidden": None}
     floats = {f: float(v) for f, v in fields.items() if rules[f] == "above 0"}
     return Layer(**fields | floats, source=source, span=span)
 

@@ -117,11 +117,9 @@ def add_word(
         return tuple(result), count, 0
 
     if isinstance(row, words.Kind):
-        shapes.KERNELS[name] = measure
-        parts.KERNELS[name] = lambda site, x: make(site.layer, site.name)(x)
+        shapes.KERNELS[name], parts.KERNELS[name] = measure, parts.plain(make)
     else:
-        shapes.AFTER[name] = measure
-        parts.AFTER[name] = lambda site, x, name: make(site.layer, name)(x)
+        shapes.AFTER[name], parts.AFTER[name] = measure, parts.plain(make)
 
 
 def _model(

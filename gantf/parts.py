@@ -39,10 +39,13 @@ class Site(NamedTuple):
         return [x, self.labels]
 
 
+Step = Callable[[Site, Any], Any]  # what a word makes of x at its place
+
+
 def apply(site: Site, x: Any) -> Any:
     """What one layer of a net makes of x."""
     if words.is_alone(site.layer.kind):
-        return AFTER[site.layer.kind](site, x, site.name)
+        return AFTER[site.layer.kind](site, x)
     x = KERNELS[site.layer.kind](site, x)
     return x if site.layer.kind in words.BLOCKS else _after(site, x, site.name)
 
@@ -50,15 +53,16 @@ def apply(site: Site, x: Any) -> Any:
 def _after(site: Site, x: Any, name: str) -> Any:
     """The layer's norm, then its activation."""
     for word in filter(None, (site.layer.norm, site.layer.act)):
-        x = AFTER[word](site, x, f"{name}_{word}")
+        x = AFTER[word](site._replace(name=f"{name}_{word}"), x)
     return x
 
 
 def _dense(site: Site, x: Any) -> Any:
     layer = site.layer
     units = math.prod(layer.out) if isinstance(layer.out, tuple) else layer.out
-    kind = layers.ConditionalDense if layer.class_kernel == "sum" else None
-    y = _kernel(site, x, kind or keras.layers.Dense, units)
+    by_class = layer.class_kernel == "sum"
+    kind = layers.ConditionalDense if by_class else keras.layers.Dense
+    y = _kernel(site, x, kind, units)
     if layer.project:
         y = keras.layers.Add(name=f"{site.name}_proj")([y, _projection(site, x, units)])
     if isinstance(layer.out, tuple):
@@ -236,19 +240,20 @@ def _depthwise_initializer(
     return keras.initializers.VarianceScaling(variance * share, fan, law)
 
 
-def _sized(kind: type, **own: Any) -> Callable:
-    return lambda site, x: kind(site.layer.size, name=site.name, **own)(x)
+def plain(make: Callable[[Layer, str], keras.layers.Layer]) -> Step:
+    """What the one Keras layer that `make` gives for (layer, name) makes of x."""
+    return lambda site, x: make(site.layer, site.name)(x)
 
 
-def _unsized(kind: type) -> Callable:
-    return lambda site, x: kind(name=site.name)(x)
+def _sized(kind: type, **own: Any) -> Step:
+    return plain(lambda layer, name: kind(layer.size, name=name, **own))
 
 
-def _reshape(site: Site, x: Any) -> Any:
-    return keras.layers.Reshape(site.layer.out, name=site.name)(x)
+def _unsized(kind: type) -> Step:
+    return plain(lambda layer, name: kind(name=name))
 
 
-KERNELS: dict[str, Callable[[Site, Any], Any]] = {
+KERNELS: dict[str, Step] = {
     "dense": _dense,
     "conv": _conv,
     "tconv": _tconv,
@@ -267,20 +272,20 @@ KERNELS: dict[str, Callable[[Site, Any], Any]] = {
     "gsum": _unsized(layers.GlobalSumPooling2D),
     "gmean": _unsized(keras.layers.GlobalAveragePooling2D),
     "flatten": _unsized(keras.layers.Flatten),
-    "reshape": _reshape,
+    "reshape": plain(lambda layer, name: keras.layers.Reshape(layer.out, name=name)),
     "drop": _sized(layers.Dropout),
     "noise": _sized(layers.GaussianNoise),
     "mbstd": _sized(layers.MinibatchStandardDeviation),
 }
 
 
-def _batch_norm(site: Site, x: Any, name: str) -> Any:
-    return keras.layers.BatchNormalization(name=name, **_batch_norm_options())(x)
+def _batch_norm(layer: Layer, name: str) -> keras.layers.Layer:
+    return keras.layers.BatchNormalization(name=name, **_batch_norm_options())
 
 
-def _conditional_batch_norm(site: Site, x: Any, name: str) -> Any:
+def _conditional_batch_norm(site: Site, x: Any) -> Any:
     made = layers.ConditionalBatchNormalization(
-        site.classes, name=name, **_batch_norm_options()
+        site.classes, name=site.name, **_batch_norm_options()
     )
     return made(site.with_labels(x))
 
@@ -295,30 +300,27 @@ def _batch_norm_options() -> dict[str, Any]:
     }
 
 
-def _group_norm(groups: Callable[[Layer], int]) -> Callable:
-    def make(site: Site, x: Any, name: str) -> Any:
-        return keras.layers.GroupNormalization(
-            groups(site.layer), epsilon=GROUP_EPSILON, name=name
-        )(x)
-
-    return make
-
-
-def _activation(word: str) -> Callable:
-    return lambda site, x, name: keras.layers.Activation(word, name=name)(x)
+def _group_norm(groups: Callable[[Layer], int]) -> Step:
+    return plain(
+        lambda layer, name: keras.layers.GroupNormalization(
+            groups(layer), epsilon=GROUP_EPSILON, name=name
+        )
+    )
 
 
-AFTER: dict[str, Callable[[Site, Any, str], Any]] = {
-    "bn": _batch_norm,
+def _activation(word: str) -> Step:
+    return plain(lambda layer, name: keras.layers.Activation(word, name=name))
+
+
+AFTER: dict[str, Step] = {
+    "bn": plain(_batch_norm),
     "cbn": _conditional_batch_norm,
     "ln": _group_norm(lambda layer: 1),
     "in": _group_norm(lambda layer: -1),
     "gn": _group_norm(lambda layer: layer.groups),
-    "pn": lambda site, x, name: layers.PixelNormalization(name=name)(x),
-    "lrelu": lambda site, x, name: keras.layers.LeakyReLU(site.layer.slope, name=name)(
-        x
-    ),
-    "crelu": lambda site, x, name: layers.ConcatenatedReLU(name=name)(x),
+    "pn": _unsized(layers.PixelNormalization),
+    "lrelu": plain(lambda layer, name: keras.layers.LeakyReLU(layer.slope, name=name)),
+    "crelu": _unsized(layers.ConcatenatedReLU),
     **{
         word: _activation(word)
         for word in "relu elu selu gelu silu softplus softsign sigmoid tanh".split()

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gantf import layers  # noqa: F401  saved nets are made of them
 from gantf.architecture import Latent, read_latent
+from gantf.layers import Labels
 
 _CALL = 256  # samples a call of the net: bounds its memory
 
@@ -114,10 +114,4 @@ class Sampler:
                 f"labels are a whole number, or one for each of the {n} samples, not "
                 f"{labels.dtype} {labels.shape}"
             )
-        for label in labels.ravel():
-            if not 0 <= label < self.classes:
-                last = self.classes - 1
-                raise ValueError(
-                    f"labels are whole numbers from 0 to {last}, not {label}"
-                )
-        return tf.constant(np.broadcast_to(labels, n), tf.int32)
+        return Labels(self.classes)(tf.constant(np.broadcast_to(labels, n)))

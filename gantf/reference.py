@@ -71,6 +71,10 @@ _UP = {"unpool": "up", "bil": "upb", "bic": "upc", "ps": "ps"}
 _DOWN = {"avg": "avg", "max": "max", "ps": "sd"}
 
 
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and 1 <= value < 10**9
+
+
 def read(layers: Iterable[Mapping[str, Any]]) -> Net:
     """The net that the dicts describe; see the module for what differs.
 
@@ -148,7 +152,7 @@ class _Reader:
 
     def whole(self, key: str, default: int | None) -> int:
         value = self.item.get(key, default)
-        if type(value) is not int or not 1 <= value < 10**9:
+        if not _is_whole(value):
             self.fail(f"{key} is a whole number from 1, not {show(value)}", key)
         return value
 
@@ -229,7 +233,7 @@ class _Reader:
             message = f"{key} of type {layout!r} is one number, or a list of {count}"
             self.fail(message, key)
         for n in value:
-            if type(n) is not int or not 1 <= n < 10**9:
+            if not _is_whole(n):
                 self.fail(
                     f"{key} is whole numbers from 1, not {show(list(value))}", key
                 )
@@ -347,9 +351,7 @@ class _Reader:
         shape = self.item.get(key)
         if shape is None:
             return []
-        whole = isinstance(shape, list | tuple) and all(
-            type(n) is int and 0 < n < 10**9 for n in shape
-        )
+        whole = isinstance(shape, list | tuple) and all(map(_is_whole, shape))
         if not whole or len(shape) not in (1, 3):
             self.fail(f"{key} is [n] or [channels, height, width]", key)
         out = self.item.get("out")

@@ -26,6 +26,19 @@ poly:2,gamma=1,constant=2, and exp(-|a - b| / (2 s^2)), met as "Gaussian", is la
 with 2 s^2. Squared distances are differences first and squares after, in the precision
 of the rows, so that functions of them lose nothing for rows far from the origin; it
 takes n m d numbers of memory.
+
+The names in the codes of Binkowski et al. (2018) and Arbel et al. (2018):
+
+    there               here                  k(a, a)
+    rbf                 rbf:1                 1
+    mix_rbf             rbf:2,5,10,20,40,80   6      (Li et al.: rbf:1,2,4,8,16)
+    mix_rq              rq:.1,1,10            3      (their paper: rq:.2,.5,1,2,5)
+    mix_rq_1dot, rq*    rq:.1,1,10+dot        3 + |a|^2
+    mix_rq_dot          rq:.1,1,10+.1*dot     3 + .1 |a|^2
+    dot, distance       dot, distance         |a|^2, 2 |a|
+    tanh_mix_rq         tanh>rq:.1,1,10       3
+    tanh_distance       tanh>distance         2 |tanh a|
+    rf                  fourier:1             1
 """
 
 from __future__ import annotations
@@ -96,19 +109,19 @@ class _Pairs:
 
 
 class _Twins(_Pairs):
-    """The pairs of each row with itself, for diagonals; what is asked is (n,)."""
+    """The pairs of rows i and i alone, of two samples (n, d); what is asked is (n,)."""
 
     @functools.cached_property
     def squares(self):
-        return ops.zeros_like(self.x[:, 0])
+        return ops.sum(ops.square(self.x - self.y), axis=-1)
 
     @functools.cached_property
     def products(self):
-        return ops.sum(ops.square(self.x), axis=-1)
+        return ops.sum(self.x * self.y, axis=-1)
 
     @functools.cached_property
     def norms(self):
-        return 2.0 * _norms(self.x)
+        return _norms(self.x) + _norms(self.y)
 
 
 def squared_distances(x: Any, y: Any) -> Any:
@@ -273,6 +286,19 @@ class Kernel:
         """k(x_i, x_i) of rows (n, d), without the other pairs: (n,)."""
         (x,) = rows(x)
         return self._of(_Twins(x, x))
+
+    def pairwise(self, x: Any, y: Any) -> Any:
+        """k(x_i, y_i) of rows (n, d) each, without the other pairs: (n,).
+
+        Raises:
+          ValueError: samples of two sizes.
+        """
+        x, y = rows(x, y)
+        sizes = x.shape[0], y.shape[0]
+        if None not in sizes and len(set(sizes)) > 1:
+            n, m = sizes
+            raise ValueError(f"row by row, samples have one size, not {n} and {m}")
+        return self._of(_Twins(x, y))
 
     def of_squares(self, d2: Any) -> Any:
         """The kernel of squared distances, for kernels that are functions of them.

@@ -183,6 +183,88 @@ def test_the_diagonal_by_hand():
         np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=name)
 
 
+@ALL
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_row_by_row(name, dtype):
+    x, y = draw(5, 3).astype(dtype), draw(5, 3, seed=1).astype(dtype)
+    found = kernels.get(name).pairwise(x, y)
+    assert found.dtype == dtype
+    tolerance = {"float32": 2e-5, "float64": 1e-12}[dtype]
+    np.testing.assert_allclose(found, np.diag(TRUTHS[name](x, y)), rtol=tolerance)
+
+
+@ALL
+def test_gradients_row_by_row(name):
+    x, y, w = draw(4, 2), draw(4, 2, seed=1), draw(4, seed=2)
+    x[:2], y[1] = 0, 0  # a row at the origin, and one that is that of y
+    moved = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(moved)
+        total = tf.reduce_sum(kernels.get(name).pairwise(moved, y) * w)
+    found = tape.gradient(total, moved)
+    assert np.isfinite(found).all()
+    truth = references.numerical_gradient(
+        lambda x: np.sum(np.diag(TRUTHS[name](x, y)) * w), x
+    )
+    np.testing.assert_allclose(found[2:], truth[2:], atol=1e-7)
+
+
+def test_rows_by_rows_far_from_the_origin_lose_nothing():
+    x, y = ((draw(6, 3, seed=seed) + 1e4).astype("float32") for seed in (0, 1))
+    truth = np.diag(references.rbf(x, y, 1))
+    np.testing.assert_allclose(kernels.get("rbf:1").pairwise(x, y), truth, rtol=1e-5)
+
+
+def test_error_row_by_row_of_two_sizes():
+    for n, m in [(3, 4), (1, 2)]:
+        with pytest.raises(ValueError) as caught:
+            kernels.get("rbf:1").pairwise(np.zeros((n, 2)), np.zeros((m, 2)))
+        assert str(caught.value) == (
+            f"row by row, samples have one size, not {n} and {m}"
+        )
+
+
+# The codes of Binkowski et al. (2018), Arbel et al. (2018), Li et al. (2017): their
+# name -> gantf's, and k(a, a) of a = (3, 4) and of 0.
+TANH = math.hypot(math.tanh(3), math.tanh(4))
+OF_CODES = {
+    "rbf": ("rbf:1", 1, 1),
+    "mix_rbf": ("rbf:2,5,10,20,40,80", 6, 6),
+    "Li et al.": ("rbf:1,2,4,8,16", 5, 5),
+    "mix_rq": ("rq:.1,1,10", 3, 3),
+    "their paper": ("rq:.2,.5,1,2,5", 5, 5),
+    "mix_rq_1dot": ("rq:.1,1,10+dot", 28, 3),
+    "mix_rq_dot": ("rq:.1,1,10+.1*dot", 5.5, 3),
+    "dot": ("dot", 25, 0),
+    "distance": ("distance", 10, 0),
+    "tanh_mix_rq": ("tanh>rq:.1,1,10", 3, 3),
+    "tanh_distance": ("tanh>distance", 2 * TANH, 0),
+    "Laplace": (".5*laplace:1", 0.5, 0.5),
+    "KID": ("poly:3", 13.5**3, 1),
+    "rf": ("fourier:1", 1, 1),
+}
+
+
+@pytest.mark.parametrize("theirs", OF_CODES)
+def test_kernels_of_other_codes(theirs):
+    """Named in the docstring, with the values that their formulas give."""
+    name, *diagonal = OF_CODES[theirs]
+    found = kernels.get(name).diagonal([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(found, diagonal, rtol=1e-6)
+    assert theirs in kernels.__doc__ and name in kernels.__doc__
+
+
+@pytest.mark.parametrize("weight", ["1", ".1", ".01", "10"])
+def test_weights_of_dot_in_a_mixture(weight):
+    a, b = np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[1.0, -1.0]])
+    squares, dot = np.array([[2.0**2 + 5**2], [2.0]]), np.array([[-1.0], [0.0]])
+    mixture = sum((1 + squares / (2 * alpha)) ** -alpha for alpha in (0.1, 1, 10))
+    truth = mixture + float(weight) * dot
+    k = kernels.get(f"rq:.1,1,10+{weight}*dot")
+    np.testing.assert_allclose(k(a, b), truth, rtol=1e-12)
+    np.testing.assert_allclose(k.diagonal(a), [3 + float(weight) * 25, 3], rtol=1e-12)
+
+
 def test_the_diagonal_takes_rows():
     with pytest.raises(ValueError) as caught:
         kernels.get("rbf:1").diagonal(np.zeros(3))

@@ -8,21 +8,29 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 import references
+import tensorflow as tf
 import zoo
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_kernels import TRUTHS
 
 from gantf import kernels, mmd
 
 ALL = pytest.mark.parametrize("name", zoo.KERNELS)
-ESTIMATORS = pytest.mark.parametrize("estimator", references.MEANS)
+ESTIMATORS = pytest.mark.parametrize("estimator", references.ESTIMATORS)
 
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def often(function, *options):
+    """A function of samples, traced once, for tests that call it a hundred times."""
+    return tf.function(lambda *samples: function(*samples, *options))
+
+
 @ALL
-@ESTIMATORS
+@pytest.mark.parametrize("estimator", references.MEANS)
 @pytest.mark.parametrize("m", [4, 6, 9])
 def test_estimates_are_their_formulas(name, estimator, m):
     x, y = draw(6, 3), draw(m, 3, seed=1) + 0.5
@@ -32,6 +40,34 @@ def test_estimates_are_their_formulas(name, estimator, m):
     assert float(mmd.mmd2(y, x, name, estimator)) == pytest.approx(
         truth, rel=1e-10, abs=1e-12
     )
+
+
+@ALL
+@ESTIMATORS
+def test_terms_are_their_formulas(name, estimator):
+    x, y = draw(5, 3), draw(8, 3, seed=1) + 0.5
+    truth = references.terms(x, y, TRUTHS[name], estimator)
+    found = [float(k) for k in mmd.terms(x, y, name, estimator)]
+    assert found == pytest.approx(truth, rel=1e-10, abs=1e-12)
+    total = float(mmd.mmd2(y, x, name, estimator))
+    truth = truth[0] + truth[1] - 2 * truth[2]
+    assert total == pytest.approx(truth, rel=1e-10, abs=1e-12)
+
+
+@ESTIMATORS
+def test_sizes_that_are_known_late_change_nothing(estimator):
+    """In graphs of batches of any size, and float32 by default."""
+    rows = tf.TensorSpec((None, 2))
+    late = tf.function(
+        lambda x, y: mmd.terms(x, y, "rq:1+dot", estimator),
+        input_signature=[rows, rows],
+    )
+    for n, m in [(5, 5), (4, 7)]:
+        x, y = draw(n, 2).astype("float32"), draw(m, 2, seed=1).astype("float32")
+        truth = [float(k) for k in mmd.terms(x, y, "rq:1+dot", estimator)]
+        found = late(x, y)
+        assert {k.dtype for k in found} == {tf.float32}
+        assert [float(k) for k in found] == pytest.approx(truth, rel=1e-5)
 
 
 def test_an_estimate_by_hand():
@@ -53,14 +89,97 @@ def test_means_by_hand():
     assert float(mmd.mean_off_diagonal(matrix.T)) == (66 - 0 - 5 - 10) / 9
 
 
+def test_linear_time_by_hand():
+    """Of the kernel a b they are means of products of differences: 1, 1, 3, 5, 11."""
+    x = np.array([[1.0], [2.0], [4.0], [7.0], [11.0]])
+    y = np.array([[0.0], [1.0], [1.0], [2.0], [0.0], [99.0]])
+    assert float(mmd.mmd2(x, y[:5], "dot", "linear")) == (1 * 1 + 3 * 5) / 2
+    assert float(mmd.mmd2(x, y[:5], "dot", "successive")) == (1 + 3 + 15 + 55) / 4
+    # A sixth row of y: a pair 0 99 within y, and none across.
+    k_xx, k_yy, k_xy = map(float, mmd.terms(x, y, "dot", "linear"))
+    assert (k_xx, k_yy) == ((1 * 2 + 4 * 7) / 2, (0 + 2 + 0) / 3)
+    assert k_xy == (1 * 1 + 2 * 0 + 4 * 2 + 7 * 1) / 4
+
+
+def test_linear_time_is_linear():
+    """40 GB would not hold the matrices; the sd of a mean of 50 000 numbers in
+    (-2, 2) is below .009."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(100_000, 1)).astype("float32")
+    y = random.normal(1, 1.5, size=(100_000, 1)).astype("float32")
+    for estimator in ("linear", "successive"):
+        found = float(mmd.mmd2(x, y, "rbf:1", estimator))
+        assert abs(found - GAUSSIANS["rbf:1"]) < 0.045
+
+
+@pytest.mark.parametrize("c", [0.01, 0.1, 1, 10])
+def test_the_constant_diagonal_adds_the_norms(c):
+    """c sum |x_i|^2 / (n (n - 1)) and the same for y, by hand: 26 / 6 and 5 / 2."""
+    x, y = np.array([[3.0, 4.0], [0, 1], [0, 0]]), np.array([[1.0, 2.0], [0, 0]])
+    name = f"rq:.1,1,10+{c}*dot"
+    one, other = (
+        float(mmd.mmd2(x, y, name, e)) for e in ("constant_diagonal", "unbiased")
+    )
+    assert one - other == pytest.approx(c * (26 / 6 + 5 / 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["rbf:1,2", "rq", ".5*laplace:1", "fourier:1"])
+def test_a_diagonal_that_is_constant_changes_nothing(name):
+    x, y = draw(6, 3), draw(4, 3, seed=1)
+    one, other = (mmd.mmd2(x, y, name, e) for e in ("constant_diagonal", "unbiased"))
+    assert float(one) == pytest.approx(float(other), rel=1e-12)
+
+
+# ---- laws
+
+# estimator -> orders of 8 rows of x and of y that change nothing: any two, a joint one
+# (pairs i = j are left out), one that keeps pairs of neighbours, one of all of them
+SHUFFLED, OTHER = np.random.default_rng(2).permutation(8), np.arange(8)[::-1]
+ORDERS = {
+    "unbiased": (SHUFFLED, OTHER),
+    "biased": (SHUFFLED, OTHER),
+    "constant_diagonal": (SHUFFLED, OTHER),
+    "ustat": (SHUFFLED, SHUFFLED),
+    "linear": ([6, 7, 1, 0, 4, 5, 3, 2],) * 2,
+    "successive": (OTHER, OTHER),
+}
+
+
 @ESTIMATORS
 def test_the_order_of_rows_means_nothing(estimator):
-    x, y = draw(7, 2), draw(7, 2, seed=1)
-    one, other = np.random.default_rng(2).permutation(7), np.arange(7)[::-1]
-    if estimator == "ustat":  # pairs i = j are left out: a joint order
-        other = one
-    found = float(mmd.mmd2(x[one], y[other], "rq:1", estimator))
-    assert found == pytest.approx(float(mmd.mmd2(x, y, "rq:1", estimator)), rel=1e-12)
+    x, y = draw(8, 2), draw(8, 2, seed=1)
+    one, other = ORDERS[estimator]
+    found = float(mmd.mmd2(x[one], y[other], "rq:1+dot", estimator))
+    truth = float(mmd.mmd2(x, y, "rq:1+dot", estimator))
+    assert found == pytest.approx(truth, rel=1e-12)
+
+
+SAMPLES = st.lists(
+    st.lists(st.sampled_from([0.0, 1.0, -2.5, 1e4, -3e7]), min_size=2, max_size=2),
+    min_size=2,
+    max_size=6,
+)
+
+
+@settings(max_examples=30)
+@given(
+    SAMPLES,
+    SAMPLES,
+    st.sampled_from(references.ESTIMATORS),
+    st.sampled_from(["rbf:1", "rq:.1,1,10+dot", "distance", "tanh>rq:.2,.5"]),
+)
+def test_estimates_are_symmetric_and_finite(x, y, estimator, name):
+    """At coincident and at far rows too, with their gradients, in float32."""
+    x, y = tf.constant(x), tf.constant(y)
+    with tf.GradientTape() as tape:
+        tape.watch([x, y])
+        found = mmd.mmd2(x, y, name, estimator)
+    assert np.isfinite([found, mmd.mmd2(y, x, name, estimator)]).all()
+    for slope in tape.gradient(found, [x, y]):
+        assert np.isfinite(slope).all()
+    k_xx, k_yy, k_xy = mmd.terms(x, y, name, estimator)
+    other = mmd.terms(y, x, name, estimator)
+    np.testing.assert_allclose([k_yy, k_xx, k_xy], other, rtol=1e-5, atol=1e-5)
 
 
 def test_the_biased_estimate_is_never_below_0_and_the_unbiased_one_is():
@@ -127,17 +246,36 @@ def test_the_closed_form_of_rbf_by_hand():
     assert gaussian_rbf(1) == pytest.approx(GAUSSIANS["rbf:1"], rel=1e-12)
 
 
+def test_the_mean_of_rbf_between_gaussians_of_many_dimensions():
+    """E k = |I + (S + T) / s^2|^(-1/2) exp(-d' (s^2 I + S + T)^(-1) d / 2), against 24
+    Gauss-Hermite nodes a side, whose error is below 1e-12 for widths like these."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(24)
+    weights = np.outer(weights, weights).ravel() / (2 * math.pi)
+    grid = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
+    s = 2.0
+    laws = [
+        (np.array([0.0, 0.0]), np.array([[1.0, 0.3], [0.3, 0.5]])),
+        (np.array([1.0, -0.5]), np.array([[0.4, -0.2], [-0.2, 0.8]])),
+    ]
+    points = [mean + grid @ np.linalg.cholesky(spread).T for mean, spread in laws]
+    truth, found = [], []
+    for i, j in [(0, 0), (1, 1), (0, 1)]:
+        total = s**2 * np.eye(2) + laws[i][1] + laws[j][1]
+        d = laws[i][0] - laws[j][0]
+        scale = math.sqrt(np.linalg.det(total / s**2))
+        truth.append(math.exp(-0.5 * d @ np.linalg.solve(total, d)) / scale)
+        k = np.asarray(kernels.get(f"rbf:{s}")(points[i], points[j]))
+        found.append(weights @ k @ weights)
+    assert found == pytest.approx(truth, rel=1e-10)
+
+
 @pytest.mark.parametrize("name", GAUSSIANS)
 def test_estimates_scatter_around_the_closed_form(name):
     """The mean of 60 estimates is within 5 sd: a false alarm in about 10^5 seeds."""
-    random = np.random.default_rng(7)
+    random, estimate = np.random.default_rng(7), often(mmd.mmd2, name)
     found = [
         float(
-            mmd.mmd2(
-                random.normal(size=(40, 1)),
-                random.normal(1, 1.5, size=(40, 1)),
-                name,
-            )
+            estimate(random.normal(size=(40, 1)), random.normal(1, 1.5, size=(40, 1)))
         )
         for _ in range(60)
     ]
@@ -168,8 +306,9 @@ def population(kernel):
 
 
 def expected(n, m, name, estimator):
+    estimate = often(mmd.mmd2, name, estimator)
     return sum(
-        weight_x * weight_y * float(mmd.mmd2(x, y, name, estimator))
+        weight_x * weight_y * float(estimate(x, y))
         for x, weight_x in samples(P, n)
         for y, weight_y in samples(Q, m)
     )
@@ -181,6 +320,37 @@ def expected(n, m, name, estimator):
 def test_unbiased_estimates_are_unbiased(name, estimator, n, m):
     truth, _, _ = population(TRUTHS.get(name))
     assert expected(n, m, name, estimator) == pytest.approx(truth, abs=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["linear", "successive"])
+@pytest.mark.parametrize("n, m", [(3, 3), (4, 2)])
+def test_linear_time_estimates_are_unbiased(estimator, n, m):
+    truth, _, _ = population(TRUTHS["rbf:1"])
+    assert expected(n, m, "rbf:1", estimator) == pytest.approx(truth, abs=1e-12)
+
+
+def test_successive_pairs_have_up_to_half_the_variance():
+    """Of one law, pairs that share a row are uncorrelated: 1 pair or 2 of 3 rows."""
+    one, other = (
+        sum(
+            p * q * float(estimate(x, y)) ** 2
+            for x, p in samples(P, 3)
+            for y, q in samples(P, 3)
+        )
+        for estimate in (
+            often(mmd.mmd2, "rbf:1", name) for name in ("linear", "successive")
+        )
+    )
+    assert other == pytest.approx(one / 2, rel=1e-11)
+
+
+def test_the_bias_of_the_constant_diagonal():
+    """c E |x|^2 / (n - 1), and the same for y, with n = 4 and m = 2."""
+    truth, _, _ = population(lambda x, y: references.rq(x, y, 1) + x @ y.T)
+    squares = [np.dot(np.square(atoms), masses) for atoms, masses in (P, Q)]
+    found = expected(4, 2, "rq:1+dot", "constant_diagonal")
+    truth += squares[0] / 3 + squares[1]
+    assert found == pytest.approx(truth, abs=1e-12)
 
 
 def test_the_bias_of_the_biased_estimate():
@@ -199,14 +369,14 @@ R = ([1.0, -0.7], [0.2, 0.8])
 THREE = ([-1.0, 0.5, 2.0], [0.2, 0.5, 0.3])
 
 
-def moments(laws, size, *functions):
-    """The exact means of functions of independent samples of these laws.
+def moments(laws, sizes, function):
+    """The exact means of numbers that are made of independent samples of these laws.
 
     Samples whose rows are the same in another order are drawn together, for functions
     that do not see the order.
     """
     distinct = []
-    for law in laws:
+    for law, size in zip(laws, sizes):
         together = {}
         for rows, weight in samples(law, size):
             key = tuple(np.sort(rows[:, 0]))
@@ -215,8 +385,7 @@ def moments(laws, size, *functions):
     total = 0
     for drawn in itertools.product(*distinct):
         rows, weights = zip(*drawn)
-        values = [np.asarray(function(*rows)) for function in functions]
-        total = total + math.prod(weights) * np.array(values)
+        total = total + math.prod(weights) * np.array(function(*rows), float)
     return total
 
 
@@ -254,15 +423,14 @@ TRUTHS_OF = {
 @pytest.mark.parametrize("laws", [(P, Q), (THREE, P), (Q, Q)], ids=["2", "3", "same"])
 def test_the_variance_is_unbiased_for_ustat(name, laws):
     """All samples of 4 rows; "unbiased" estimates vary less."""
-    estimate, first, second, mean, square = moments(
-        laws,
-        4,
-        lambda x, y: mmd.variance(x, y, name),
-        lambda x, y: orders_of_ustat(name, x, y).mean(),
-        lambda x, y: (orders_of_ustat(name, x, y) ** 2).mean(),
-        lambda x, y: mmd.mmd2(x, y, name),
-        lambda x, y: mmd.mmd2(x, y, name) ** 2,
-    )
+
+    variance, mmd2 = often(mmd.variance, name), often(mmd.mmd2, name)
+
+    def found(x, y):
+        ustat, other = orders_of_ustat(name, x, y), float(mmd2(x, y))
+        return variance(x, y), ustat.mean(), (ustat**2).mean(), other, other**2
+
+    estimate, first, second, mean, square = moments(laws, (4, 4), found)
     truth = second - first**2
     assert estimate == pytest.approx(truth, rel=1e-11)
     assert mean == pytest.approx(first, abs=1e-12)
@@ -270,15 +438,32 @@ def test_the_variance_is_unbiased_for_ustat(name, laws):
 
 
 @KINDS
+@pytest.mark.parametrize(
+    "laws, sizes",
+    [((P, Q), (4, 4)), ((P, Q), (5, 4)), ((Q, Q), (4, 6))],
+    ids=["4-4", "5-4", "same-4-6"],
+)
+def test_the_variance_is_unbiased_for_unbiased(name, laws, sizes):
+    variance = often(mmd.variance, name, "unbiased")
+
+    def found(x, y):
+        truth = references.mmd2(x, y, TRUTHS_OF[name], "unbiased")
+        return variance(x, y), truth, truth**2
+
+    estimate, first, second = moments(laws, sizes, found)
+    assert estimate == pytest.approx(second - first**2, rel=1e-11)
+
+
+@KINDS
 @pytest.mark.parametrize("laws", [(P, Q, R), (P, R, R)], ids=["different", "same"])
 def test_the_three_sample_variance_is_unbiased_for_ustat(name, laws):
-    estimate, first, second = moments(
-        laws,
-        4,
-        lambda x, y, z: mmd.three_sample_variance(x, y, z, name),
-        lambda x, y, z: orders_of_ustat(name, x, y, z).mean(),
-        lambda x, y, z: (orders_of_ustat(name, x, y, z) ** 2).mean(),
-    )
+    variance = often(mmd.three_sample_variance, name)
+
+    def found(x, y, z):
+        ustat = orders_of_ustat(name, x, y, z)
+        return variance(x, y, z), ustat.mean(), (ustat**2).mean()
+
+    estimate, first, second = moments(laws, (4, 4, 4), found)
     assert estimate == pytest.approx(second - first**2, rel=1e-11)
 
 
@@ -289,6 +474,24 @@ def test_the_variance_is_its_definition(name, m):
     truth = references.variance(x, y, TRUTHS[name])
     assert float(mmd.variance(x, y, name)) == pytest.approx(truth, rel=1e-8)
     assert float(mmd.variance(y, x, name)) == pytest.approx(truth, rel=1e-8)
+
+
+@ALL
+@pytest.mark.parametrize("n, m", [(4, 4), (4, 6)])
+def test_the_variance_of_unbiased_is_its_definition(name, n, m):
+    x, y = draw(n, 3), 1.5 * draw(m, 3, seed=1) + 0.5
+    truth = references.variance_of_unbiased(x, y, TRUTHS[name])
+    found = [mmd.variance(*rows, name, "unbiased") for rows in [(x, y), (y, x)]]
+    assert [float(v) for v in found] == pytest.approx([truth] * 2, rel=1e-8)
+
+
+@pytest.mark.parametrize("estimator", ["ustat", "unbiased"])
+def test_the_variance_of_a_sample_with_itself(estimator):
+    """The same tensor twice is as two tensors of the same numbers."""
+    x = draw(5, 2)
+    truth = mmd.variance(x, x.copy(), "rbf:1", estimator)
+    found = mmd.variance(*(tf.constant(x),) * 2, "rbf:1", estimator)
+    assert float(found) == pytest.approx(float(truth), rel=1e-12)
 
 
 @ALL
@@ -323,8 +526,12 @@ def test_a_constant_more_in_the_kernel_changes_no_test(constant):
     name = f"poly:1,gamma=1,constant={constant}"
     for dtype, tolerance in [("float64", 1e-9), ("float32", 1e-5 * constant)]:
         rows = [sample.astype(dtype) for sample in (x, y, z)]
-        for function in (mmd.variance, mmd.three_sample_variance):
-            arguments = rows[: 2 + (function is not mmd.variance)]
+        for function, arguments in [
+            (mmd.variance, rows[:2]),
+            (lambda *a: mmd.variance(*a, "unbiased"), [rows[0][:40], rows[1]]),
+            (mmd.t_statistic, rows[:2]),
+            (mmd.three_sample_variance, rows),
+        ]:
             truth = float(function(*(a.astype(float) for a in arguments), "dot"))
             found = function(*arguments, name)
             assert found.dtype == dtype
@@ -338,18 +545,62 @@ def test_the_variance_is_that_of_gaussian_samples():
     rows: 5 sd, a false alarm in about 10^6 seeds.
     """
     random, m = np.random.default_rng(3), 100
+    estimate = often(mmd.variance, "dot")
     found = [
-        float(
-            mmd.variance(
-                random.normal(size=(m, 1)), random.normal(1, 1.5, size=(m, 1)), "dot"
-            )
-        )
+        float(estimate(random.normal(size=(m, 1)), random.normal(1, 1.5, size=(m, 1))))
         for _ in range(200)
     ]
     v = 3.25 / m
     error = np.std(found, ddof=1) / math.sqrt(len(found))
     assert abs(np.mean(found) - (4 * v + 2 * v**2)) < 5 * error + 100 / m**3
     assert error < 0.03 * (4 * v)
+
+
+# ---- the t-statistic
+
+
+@ALL
+@pytest.mark.parametrize(
+    "estimator, n, m", [("ustat", 5, 5), ("unbiased", 5, 5), ("unbiased", 4, 6)]
+)
+def test_the_t_statistic_is_its_formula(name, estimator, n, m):
+    x, y = draw(n, 3), 1.5 * draw(m, 3, seed=1) + 0.5
+    k = TRUTHS[name]
+    variance = {
+        "ustat": references.variance,
+        "unbiased": references.variance_of_unbiased,
+    }
+    nu = variance[estimator](x, y, k)
+    for floor in (1e-8, 2.0):
+        found = mmd.t_statistic(x, y, name, floor, estimator)
+        truth = references.mmd2(x, y, k, estimator) / math.sqrt(max(nu, floor))
+        assert float(found) == pytest.approx(truth, rel=1e-7)
+
+
+def test_the_floor_of_the_t_statistic_is_1e_8():
+    """Li et al. (2017); samples that do not vary have no variance."""
+    x, y = np.zeros((4, 1)), np.full((4, 1), 0.01)
+    assert float(mmd.t_statistic(x, y, "dot")) == pytest.approx(1e-4 / 1e-4, rel=1e-9)
+    found = float(mmd.t_statistic(x, y, "dot", floor=1e-4))
+    assert found == pytest.approx(1e-4 / 1e-2, rel=1e-9)
+
+
+def test_the_t_statistic_trains():
+    """Its gradient agrees with finite differences; at the floor, it is finite."""
+    x, y = draw(6, 2), draw(6, 2, seed=1) + 1
+    moved = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(moved)
+        found = mmd.t_statistic(moved, y, "rbf:1")
+    truth = references.numerical_gradient(
+        lambda x: float(mmd.t_statistic(x, y, "rbf:1")), x
+    )
+    np.testing.assert_allclose(tape.gradient(found, moved), truth, atol=1e-6)
+    moved = tf.zeros((4, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(moved)
+        found = mmd.t_statistic(moved, tf.zeros((4, 2)), "rq")
+    assert np.isfinite(tape.gradient(found, moved)).all()
 
 
 # ---- the three-sample test
@@ -401,13 +652,12 @@ def test_the_statistic_is_standard_normal_where_y_and_z_are_alike():
     this m, is within .2 of 1 (4 sd), its mean within .29 (5 sd), and p below .1 in 9
     to 56 of them (30 are expected, sd 5.2). A false alarm in about 10^4 seeds.
     """
-    random = np.random.default_rng(11)
+    random, test = np.random.default_rng(11), often(mmd.three_sample_test, "poly:3")
     tests = [
-        mmd.three_sample_test(
+        test(
             random.normal(size=(200, 2)),
             random.normal(0.5, 1, size=(200, 2)),
             random.normal(0.5, 1, size=(200, 2)),
-            "poly:3",
         )
         for _ in range(300)
     ]
@@ -426,13 +676,64 @@ def test_the_test_sees_what_is_closer():
     assert float(p) < 0.005
 
 
+# ---- saturation
+
+WIDTHS = [2, 5, 10, 20, 40, 80]  # as sigma^2
+SIX = "rbf:" + ",".join(str(math.sqrt(width)) for width in WIDTHS)
+
+
 def test_kernels_that_are_0_between_rows_leave_the_bias_alone():
     """6 kernels, 128 rows far apart: 2 * 6 / 128, which no training moves."""
-    x, y = 1e4 * draw(128, 2), 1e4 * draw(128, 2, seed=1)
-    name = "rbf:.02,.05,.1,.2,.4,.8"
-    assert float(mmd.mmd2(x, y, name, "biased")) == pytest.approx(0.09375, rel=1e-12)
-    assert float(mmd.mmd2(x, y, name)) == 0
-    assert float(mmd.variance(x, y, name)) == 0
+    x, y = 1e7 * draw(128, 2), 1e7 * draw(128, 2, seed=1)
+    assert float(mmd.mmd2(x, y, SIX, "biased")) == pytest.approx(0.09375, rel=1e-12)
+    assert mmd.floor(SIX, 128, 128) == 0.09375
+    for estimator in ("unbiased", "ustat", "constant_diagonal", "linear"):
+        assert float(mmd.mmd2(x, y, SIX, estimator)) == 0
+    assert float(mmd.variance(x, y, SIX)) == 0
+    means = mmd.terms(x, y, SIX)
+    assert mmd.saturation(*means, kernels.get(SIX).of_squares(0.0)) == "far"
+
+
+def test_the_floor_of_samples_of_two_sizes():
+    """Against the biased estimate of rows far apart; .5 exp(-0) and 5 more."""
+    x, y = 1e9 * draw(5, 2), 1e9 * draw(8, 2, seed=1)
+    name = ".5*laplace:1+rbf:1,2,4,8,16"
+    found = mmd.floor(name, 5, 8)
+    assert found == pytest.approx(5.5 / 5 + 5.5 / 8, rel=1e-15)
+    assert found == pytest.approx(float(mmd.mmd2(x, y, name, "biased")), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "means, diagonal, word",
+    [
+        ((0, 0, 0), 1, "far"),
+        ((0.009, 0.009, 0.009), 1, "far"),
+        ((0.011, 0, 0), 1, None),
+        ((0, 0.011, 0), 1, None),
+        ((0, 0, 0.011), 1, None),
+        ((0.05, 0.05, 0.05), 6, "far"),
+        ((0.991, 0.992, 1), 1, "near"),
+        ((0.989, 1, 1), 1, None),
+        ((1, 0.989, 1), 1, None),
+        ((1, 1, 0.989), 1, None),
+        ((5.97, 5.97, 5.97), 6, "near"),
+        ((1, 1, 1), 6, None),
+        ((1, 1, 0), 1, None),
+        ((math.nan, 0, 0), 1, None),
+        ((0, math.nan, 1), 1, None),
+        ((1, 1, math.nan), 1, None),
+    ],
+)
+def test_saturation(means, diagonal, word):
+    assert mmd.saturation(*means, diagonal) == word
+
+
+@pytest.mark.parametrize(
+    "scale, word", [(1e-2, "near"), (1.0, None), (1e3, "far")], ids=str
+)
+def test_the_scale_of_features_saturates(scale, word):
+    x, y = scale * draw(20, 4), scale * (draw(20, 4, seed=1) + 1)
+    assert mmd.saturation(*mmd.terms(x, y, "rbf:1")) == word
 
 
 # ---- the witness
@@ -471,24 +772,58 @@ def test_the_witness_gives_mmd2_back():
 # ---- refusals
 
 
-def test_an_unknown_estimator_is_refused_in_words():
-    for name, message in [
-        ("unbiassed", "unknown estimator 'unbiassed'; did you mean 'unbiased'?"),
-        ("v", "unknown estimator 'v'; known: unbiased, biased, ustat"),
-    ]:
-        with pytest.raises(ValueError) as caught:
-            mmd.mmd2(draw(2, 1), draw(2, 1), "dot", name)
-        assert str(caught.value) == message
+KNOWN = "known: unbiased, biased, ustat, constant_diagonal, linear, successive"
+
+
+@pytest.mark.parametrize(
+    "function, estimator, message",
+    [
+        (
+            mmd.mmd2,
+            "unbiassed",
+            "unknown estimator 'unbiassed'; did you mean 'unbiased'?",
+        ),
+        (mmd.mmd2, "v", f"unknown estimator 'v'; {KNOWN}"),
+        (mmd.terms, None, f"unknown estimator None; {KNOWN}"),
+        (
+            mmd.variance,
+            "linear",
+            "unknown estimator with a variance 'linear'; known: ustat, unbiased",
+        ),
+        (
+            lambda *a: mmd.t_statistic(*a[:3], estimator=a[3]),
+            "biased",
+            "unknown estimator with a variance 'biased'; did you mean 'unbiased'?",
+        ),
+        (
+            lambda *a: mmd.means(a[3]),
+            "linear",
+            "unknown estimator 'linear'; known: unbiased, biased, ustat",
+        ),
+    ],
+)
+def test_an_unknown_estimator_is_refused_in_words(function, estimator, message):
+    with pytest.raises(ValueError) as caught:
+        function(draw(4, 1), draw(4, 1), "dot", estimator)
+    assert str(caught.value) == message
 
 
 def test_the_list_of_estimators_is_whole():
-    assert list(mmd.ESTIMATORS) == list(references.MEANS)
+    assert list(mmd.ESTIMATORS) == references.ESTIMATORS
+    assert list(mmd.MEANS) == list(references.MEANS)
+    for name in references.ESTIMATORS:
+        assert f"\n    {name} " in mmd.__doc__
 
 
-def test_error_one_row_has_no_pairs():
-    with pytest.raises(ValueError) as caught:
-        mmd.mmd2(np.zeros((1, 2)), np.zeros((3, 2)), "rbf:1")
-    assert str(caught.value) == "pairs i != j need two rows at least, not one"
+@ESTIMATORS
+def test_error_one_row_has_no_pairs(estimator):
+    if estimator == "biased":
+        assert float(mmd.mmd2([[0.0]], [[1.0], [1.0]], "dot", estimator)) == 1
+        return
+    for x, y in [(1, 3), (3, 1)]:
+        with pytest.raises(ValueError) as caught:
+            mmd.mmd2(np.zeros((x, 2)), np.zeros((y, 2)), "rbf:1", estimator)
+        assert str(caught.value) == "pairs i != j need two rows at least, not one"
 
 
 @pytest.mark.parametrize(
@@ -496,14 +831,25 @@ def test_error_one_row_has_no_pairs():
 )
 def test_error_samples_that_have_no_variance(sizes):
     samples = [np.zeros((size, 2)) for size in sizes]
-    functions = [mmd.three_sample_variance, mmd.three_sample_test]
-    for function in [mmd.variance] if len(sizes) == 2 else functions:
+    two = [mmd.variance, mmd.t_statistic]
+    three = [mmd.three_sample_variance, mmd.three_sample_test]
+    words = "a variance of 'ustat' wants samples of one size, not "
+    if min(sizes) < 4:
+        words = "a variance of MMD^2 wants samples from 4 rows, not "
+    for function in two if len(sizes) == 2 else three:
         with pytest.raises(ValueError) as caught:
             function(*samples, "rbf:1")
-        assert str(caught.value) == (
-            "a variance of MMD^2 wants samples of one size from 4 rows, not "
-            + ", ".join(map(str, sizes))
-        )
+        assert str(caught.value) == words + ", ".join(map(str, sizes))
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), (9, 2)], ids=str)
+def test_error_too_few_rows_for_a_variance_of_unbiased(sizes):
+    with pytest.raises(ValueError) as caught:
+        mmd.variance(*(np.zeros((size, 2)) for size in sizes), "rbf:1", "unbiased")
+    assert str(caught.value) == (
+        "a variance of MMD^2 wants samples from 4 rows, not "
+        + ", ".join(map(str, sizes))
+    )
 
 
 def test_error_samples_of_other_rows():
@@ -514,8 +860,29 @@ def test_error_samples_of_other_rows():
     )
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("rbf:1", 0, 4), "samples have 1 row at least, not 0 and 4"),
+        (("rbf:1", 4, -1), "samples have 1 row at least, not 4 and -1"),
+        (
+            ("rbf:1+dot", 4, 4),
+            "kernel rbf:1+dot is no function of the distance, for its dot; such are "
+            "rbf, rq, laplace",
+        ),
+    ],
+)
+def test_error_samples_that_have_no_floor(arguments, message):
+    with pytest.raises(ValueError) as caught:
+        mmd.floor(*arguments)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("floor", [0, -1.0, math.nan, math.inf])
 def test_error_a_floor_that_is_none(floor):
-    with pytest.raises(ValueError) as caught:
-        mmd.three_sample_test(*(np.zeros((4, 2)),) * 3, "rbf:1", floor)
-    assert str(caught.value) == f"floor of a variance is a number above 0, not {floor}"
+    for test, samples in [(mmd.t_statistic, 2), (mmd.three_sample_test, 3)]:
+        with pytest.raises(ValueError) as caught:
+            test(*(np.zeros((4, 2)),) * samples, "rbf:1", floor)
+        assert str(caught.value) == (
+            f"floor of a variance is a number above 0, not {floor}"
+        )

@@ -15,13 +15,13 @@ TESTS = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
 
 setup(
     name="gantf",
-    version="0.2.0",
+    version="0.3.0",
     description="A GAN model zoo for TensorFlow and Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["gantf", "gantf.layers", "gantf.data", "architectures"],
+    packages=["gantf", "gantf.layers", "gantf.theory", "gantf.data", "architectures"],
     package_dir={"gantf.data": "data"},
     package_data={"gantf.data": DATA},
     install_requires=[

@@ -3,8 +3,8 @@
 Li, Chang, Cheng, Yang, Poczos: MMD GAN: Towards Deeper Understanding of Moment
 Matching Network, NeurIPS 2017, from the authors' code (OctoberChang/MMD-GAN). The
 discriminator is their encoder, whose score has as many numbers as the latent; the
-decoder has the words of the generator and is trained to undo the encoder, for which
-gantf has no loss yet. MNIST is resized to 32 pixels. No kernel has a bias.
+decoder has the words of the generator and is trained to undo the encoder, by the loss
+"li" and its penalty. MNIST is resized to 32 pixels. No kernel has a bias.
 
 Their generators start with a transposed convolution of one pixel; that is a dense
 layer folded into a map, written so here because it takes a score of any width.

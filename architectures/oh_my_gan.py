@@ -4,6 +4,10 @@ divyam25/Oh-My-GAN, its notebooks for DCGAN and for WGAN with clipped weights, a
 Radford, Metz, Chintala (2016). The kernels have biases beside the batch norms. The
 notebooks' DCGAN ends its discriminator in a sigmoid, their WGAN does not; here it
 ends in logits.
+
+"-gp" is for the WGAN with a gradient penalty, which their README plans and no notebook
+has: layer norm stands for the critic's batch norm, as Gulrajani et al. (2017),
+section 4, recommend, since the penalty is on the slopes at single samples.
 """
 
 _GENERATOR = (
@@ -14,6 +18,8 @@ _DISCRIMINATOR = (
     "conv4-64-s2-lrelu0.2 conv4-128-s2 bn lrelu0.2 conv4-256-s2 bn lrelu0.2 "
     "conv4-512-s2 bn lrelu0.2 conv4-1-p0 flatten"
 )
+
+_GP = {"discriminator": _DISCRIMINATOR.replace(" bn ", " ln ")}
 
 ARCHITECTURES = {
     "omg-mnist-64": {
@@ -31,5 +37,17 @@ ARCHITECTURES = {
         "classes": 0,
         "generator": f"{_GENERATOR} tconv4-3-s2-tanh",
         "discriminator": _DISCRIMINATOR,
+    },
+}
+ARCHITECTURES |= {
+    "omg-mnist-64-gp": {
+        **ARCHITECTURES["omg-mnist-64"],
+        "reference": "Oh-My-GAN, for WGAN-GP, MNIST",
+        **_GP,
+    },
+    "omg-celeba-64-gp": {
+        **ARCHITECTURES["omg-celeba-64"],
+        "reference": "Oh-My-GAN, for WGAN-GP, CelebA",
+        **_GP,
     },
 }

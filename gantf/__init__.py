@@ -9,6 +9,7 @@ import importlib
 
 _MODULES = (
     "architecture",
+    "batch",
     "builder",
     "callbacks",
     "commandline",
@@ -18,19 +19,25 @@ _MODULES = (
     "features",
     "gan",
     "images",
+    "inputs",
     "kernels",
     "layers",
     "losses",
     "metrics",
     "mmd",
+    "monitors",
     "parts",
     "penalties",
     "plots",
     "readers",
+    "replicas",
     "sampler",
+    "scaling",
+    "schedule",
     "settings",
     "shapes",
     "spec",
+    "theory",
     "toy",
     "words",
 )
@@ -41,7 +48,7 @@ _NAMES = {
     "build_pair": "builder",
 }
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

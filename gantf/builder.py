@@ -1,4 +1,4 @@
-"""Words -> Keras models: `build` makes one net, `build_pair` a whole architecture."""
+"""Words -> Keras models: `build` makes one net, `build_pair` an architecture's two."""
 
 from __future__ import annotations
 
@@ -67,18 +67,25 @@ def build_pair(
       SpecError: an architecture that cannot be read or does not fit.
     """
     checked = read(architecture).with_score(score)
-    pair = []
-    for name in ("generator", "discriminator"):
-        net, shape = checked.nets[name]
-        rows = shapes.rows(net, shape, checked.classes)
-        kernels = [
-            i
-            for i, row in enumerate(rows)
-            if row.params and not words.is_alone(row.layer.kind)
-        ]
-        last = max(kernels, default=len(rows))
-        pair.append(_model(rows, shape, checked.classes, name, last))
-    return tuple(pair)
+    return _net(checked, "generator"), _net(checked, "discriminator")
+
+
+def build_decoder(
+    architecture: Mapping[str, Any] | Architecture, score: int | None = None
+) -> keras.Model:
+    """The decoder of an architecture that has one: scores -> samples.
+
+    Args:
+      architecture, score: as for `build_pair`.
+
+    Raises:
+      SpecError: an architecture that cannot be read or does not fit.
+      ValueError: an architecture without a decoder.
+    """
+    checked = read(architecture).with_score(score)
+    if "decoder" not in checked.nets:
+        raise ValueError("the architecture has no 'decoder', a net of samples by score")
+    return _net(checked, "decoder")
 
 
 def add_word(
@@ -120,6 +127,19 @@ def add_word(
         shapes.KERNELS[name], parts.KERNELS[name] = measure, parts.plain(make)
     else:
         shapes.AFTER[name], parts.AFTER[name] = measure, parts.plain(make)
+
+
+def _net(checked: Architecture, name: str) -> keras.Model:
+    """A net of an architecture, its last kernel in float32."""
+    net, shape = checked.nets[name]
+    rows = shapes.rows(net, shape, checked.classes)
+    kernels = [
+        i
+        for i, row in enumerate(rows)
+        if row.params and not words.is_alone(row.layer.kind)
+    ]
+    last = max(kernels, default=len(rows))
+    return _model(rows, shape, checked.classes, name, last)
 
 
 def _model(

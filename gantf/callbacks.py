@@ -73,7 +73,7 @@ class Records:
             self._rewrite()
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Adds a row, and a point to each figure's curve."""
+        """Adds to the row of this step, and a point to each figure's curve."""
         with self.writer.as_default(step=step):
             for name, value in figures.items():
                 tag = name if "/" in name else f"evaluation/{name}"
@@ -81,6 +81,10 @@ class Records:
         self.writer.flush()
         known = self._rows[0].keys() if self._rows else ()
         row = {"step": step, **{k: f"{v:.8g}" for k, v in figures.items()}}
+        if self._rows and int(self._rows[-1]["step"]) == step:
+            self._rows[-1] |= row
+            self._rewrite()
+            return
         self._rows.append(row)
         if set(row) <= set(known):
             with self._path.open("a", newline="") as file:
@@ -92,6 +96,13 @@ class Records:
         """Adds a picture (h, w, c) to TensorBoard."""
         with self.writer.as_default(step=step):
             tf.summary.image(name, picture[None])
+        self.writer.flush()
+
+    def histograms(self, step: int, found: Mapping[str, np.ndarray]) -> None:
+        """Adds the distributions of numbers to TensorBoard, by name."""
+        with self.writer.as_default(step=step):
+            for name, values in found.items():
+                tf.summary.histogram(name, values)
         self.writer.flush()
 
     def column(self, name: str) -> list[tuple[int, float]]:

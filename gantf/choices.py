@@ -61,3 +61,33 @@ def arguments(
             known = f"it takes {', '.join(taken)}" if taken else "it takes none"
             raise ValueError(f"{what} has no parameter {key!r}; {known}")
     return {**taken, **own, **given}
+
+
+def check_made(what: str, given: Mapping[str, Any]) -> None:
+    """Refuses parameters for what is made already.
+
+    Raises:
+      ValueError: there are some.
+    """
+    if given:
+        raise ValueError(
+            f"parameters go with the name of a {what}, not with one that is made: "
+            f"{', '.join(given)}"
+        )
+
+
+def make(
+    what: str, name: str, table: Mapping[str, Callable], given: Mapping[str, Any]
+) -> Any:
+    """The object that a table's class of that name makes of its parameters.
+
+    It gets a `name` and `parameters`, its defaults included.
+
+    Raises:
+      ValueError: an unknown name or parameter, with the nearest known one.
+    """
+    kind = choose(what, name, table)
+    taken = arguments(f"{what} {name!r}", kind, given)
+    made = kind(**taken)
+    made.name, made.parameters = name, taken
+    return made

@@ -90,6 +90,7 @@ SETS = {
     "ring": Known("8 Gaussians on a circle, points in the plane"),
     "six": Known("six points in the plane"),
     "curve": Known("a noisy arc, points in the plane"),
+    "mixture": Known("two Gaussians on the line"),
 }
 
 
@@ -142,13 +143,15 @@ def find(
 
 
 def _points(name, split, size, channels):
-    if size is not None or channels is not None:
-        raise ReadError(
-            f"{name}: points in the plane have neither size nor channels; they go "
-            "with an architecture whose sample is 2"
-        )
     points = toy.sample(name, POINTS, seed=SPLITS.index(split))
-    return Source(name, split, POINTS, (2,), points.__getitem__)
+    shape = points.shape[1:]
+    if size is not None or channels is not None:
+        place = {1: "on the line", 2: "in the plane"}[shape[0]]
+        raise ReadError(
+            f"{name}: points {place} have neither size nor channels; they go "
+            f"with an architecture whose sample is {shape[0]}"
+        )
+    return Source(name, split, POINTS, shape, points.__getitem__)
 
 
 def _known(name, split, size, channels, folder):
@@ -271,7 +274,7 @@ def load(
 
     Returns:
       "image" is float32, byte / 127.5 - 1 (points of a toy set as they are, (batch,
-      2)); "label" is int32, -1 where there are none.
+      2 or 1)); "label" is int32, -1 where there are none.
     """
     source = find(name_or_path, split, size, channels)
     if split == "test":

@@ -4,6 +4,7 @@ runs/NAME/
   settings.json       the settings, resolved, with versions and commit
   logs/               TensorBoard
   metrics.csv         the same curves as a table
+  losses.png          both losses, at the end
   samples/            step_000500.png, ...: always the same latents
   checkpoints/        the last two, whole
   generator.keras     the generator that `generate` uses, at the end
@@ -27,9 +28,19 @@ import numpy as np
 import tensorflow as tf
 
 import gantf
-from gantf import architecture, callbacks, datasets, features, losses, plots, shapes
+from gantf import (
+    architecture,
+    callbacks,
+    datasets,
+    features,
+    losses,
+    monitors,
+    plots,
+    schedule,
+    shapes,
+)
 from gantf import settings as settings_
-from gantf.builder import build_pair, precision
+from gantf.builder import build_decoder, build_pair, precision
 from gantf.choices import choose
 from gantf.evaluate import Evaluator
 from gantf.files import whole
@@ -38,6 +49,7 @@ from gantf.settings import Settings
 
 _GRID = 64  # samples in a picture
 _POINTS = 2000
+_LOSSES = ("generator_loss", "discriminator_loss")
 
 
 class RunError(Exception):
@@ -131,6 +143,7 @@ def make_gan(settings: Settings) -> GAN:
     """The nets of a run, compiled; call it in the strategy's scope."""
     keras.utils.set_random_seed(settings.seed)
     generator, discriminator = build_pair(settings.architecture)
+    coded = any(name == "autoencoder" for name, _ in settings.penalties)
     gan = GAN(
         generator,
         discriminator,
@@ -142,14 +155,25 @@ def make_gan(settings: Settings) -> GAN:
         classes=settings.architecture["classes"],
         ema=settings.ema,
         seed=settings.seed,
+        scaling=settings.scaling,
+        clip=settings.clip,
+        gradient_clip=settings.gradient_clip,
+        decoder=build_decoder(settings.architecture) if coded else None,
     )
-    gan.compile(
-        *(
-            keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2)
-            for rate in (settings.generator_lr, settings.discriminator_lr)
-        )
-    )
+    make = _OPTIMIZERS[settings.optimizer]
+    rates = settings.generator_lr, settings.discriminator_lr
+    gan.compile(*(make(rate, settings) for rate in rates))
     return gan
+
+
+_OPTIMIZERS = {
+    "adam": lambda rate, s: keras.optimizers.Adam(rate, s.beta_1, s.beta_2),
+    # With PyTorch's decay and epsilon, which the codes of WGAN and of MMD GAN have:
+    # 1e-8 beside the root there, under it here, where 1e-8 would all but stop a
+    # generator whose critic is clipped, with gradients near 1e-7.
+    "rmsprop": lambda rate, s: keras.optimizers.RMSprop(rate, 0.99, epsilon=1e-16),
+    "sgd": lambda rate, s: keras.optimizers.SGD(rate),
+}
 
 
 def describe(settings: Settings) -> str:
@@ -162,16 +186,21 @@ def describe(settings: Settings) -> str:
     if settings.update == "simultaneous":
         cost = 3 * g + 7 * d
     else:
-        cost = settings.critic_steps * (g + 6 * d) + 3 * g + 3 * d
+        critic_steps = schedule.read(settings.critic_steps).usual
+        cost = critic_steps * (g + 6 * d) + 3 * g + 3 * d
     cost *= settings.batch_size
     shown = settings.to_dict() | {"architecture": nets.reference}
     lines = [f"{key:17} {value}" for key, value in shown.items()]
+    coded = any(name == "autoencoder" for name, _ in settings.penalties)
     for name, net in nets.nets.items():
-        unused = ", not trained: no loss here uses it" if name == "decoder" else ""
+        idle = name == "decoder" and not coded
+        unused = ", not trained: only the penalty autoencoder uses it" if idle else ""
         lines += ["", name + unused, shapes.table(*net, nets.classes)]
     lines += ["", f"a step: about {cost / 1e9:.1f} G multiply-adds"]
-    if settings.penalties:
-        lines[-1] += ", less those of its penalties"
+    left = ["penalties"] * bool(settings.penalties)
+    left += ["scaling"] * (settings.scaling != "none")
+    if left:
+        lines[-1] += f", less those of its {' and '.join(left)}"
     return "\n".join(lines)
 
 
@@ -187,6 +216,9 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
         callbacks.Progress(),
         callbacks.FiniteGuard(),
         callbacks.Monitor(records, settings.batch_size, settings.log_every),
+        monitors.Saturation(settings.batch_size, settings.log_every),
+        monitors.Slopes(records, _looked_at(source, settings), settings.evaluate_every),
+        monitors.Spectra(records, settings.evaluate_every),
         callbacks.SampleGrid(records, folder, draw, count, settings.seed),
         evaluation,
         callbacks.Checkpoint(folder),
@@ -196,7 +228,7 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
             source,
             settings.batch_size,
             seed=settings.seed,
-            start=gan.step * gan.critic_steps,
+            start=gan.critic_steps.batches(gan.step),
         )
         gan.fit(
             stream,
@@ -208,6 +240,8 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
     if not records.column(evaluator.columns[-1]):
         evaluation.set_model(gan)
         evaluation.on_epoch_end(0)  # of a finished run whose table was lost
+    curves = plots.curves({name: records.column(name) for name in _LOSSES})
+    plots.save_png(folder / "losses.png", curves)
     scores = {name: records.column(name)[-1][1] for name in evaluator.columns}
     protocol = {**evaluator.protocol, "ema": settings.ema, "seed": evaluation.seed}
     if gan.sampler.takes_labels:
@@ -215,6 +249,13 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
     found = {"step": gan.step, "figures": scores, "protocol": protocol}
     _write_json(folder / "scores.json", found)
     return scores
+
+
+def _looked_at(source, settings: Settings) -> Mapping[str, np.ndarray]:
+    """The real samples that the discriminator's slope is looked at, always the same."""
+    count = min(_GRID, settings.batch_size)
+    stream = datasets.stream(source, count, seed=settings.seed)
+    return next(stream.take(1).as_numpy_iterator())
 
 
 def _segments(step: int, steps: int, every: int) -> Iterator[tuple[int, int, int]]:
@@ -235,7 +276,8 @@ def _picture(source) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
     if len(source.shape) == 3:
         return _GRID, lambda samples: plots.grid(plots.to_uint8(samples))
     real = source.read(np.arange(min(source.n, _POINTS)))
-    return _POINTS, lambda samples: plots.scatter(samples, real)
+    draw = {1: plots.histogram, 2: plots.scatter}[source.shape[0]]
+    return _POINTS, lambda samples: draw(samples, real)
 
 
 def _claim(settings: Settings) -> Path:
@@ -270,6 +312,8 @@ def _check_same(settings: Settings, stored: Mapping[str, Any]) -> None:
             f"{settings.folder} holds a run already, which --noresume would write "
             "over; give another --workdir, or delete it"
         )
+    with contextlib.suppress(ValueError):  # a run of before a setting was there
+        stored = settings_.resolve(stored).to_dict()
     differences = settings.differences(stored)
     if differences:
         raise RunError(

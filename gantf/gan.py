@@ -1,30 +1,31 @@
 """`GAN`: a generator and a discriminator as one keras.Model, and how they train.
 
 The losses are statistics of the whole batch. Under a `tf.distribute` strategy the
-scores are gathered over replicas, every replica computes the loss of the whole
-batch, and the latents of the whole batch are drawn from (seed, step) and shared
-out; so a run gives the same numbers on one device and on many.
+scores are gathered over replicas and every replica computes the loss of the whole
+batch; see `gantf.batch`. So a run gives the same numbers on one device and on many.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gantf import losses, penalties
+from gantf import losses, penalties, scaling, schedule
 from gantf.architecture import Latent, read_latent
+from gantf.batch import Batch, Draws, Memory
 from gantf.choices import choose
+from gantf.inputs import all_layers, check_labels, run, samples
 from gantf.layers import Labels, SpectralNormalization, spectral_updates
-from gantf.layers import MinibatchStandardDeviation as _Deviation
+from gantf.replicas import check_clipping, check_data, gather, share, whole_size
 from gantf.sampler import Sampler, draw_latents
 
 UPDATES = ("simultaneous", "alternating")
-_LATENTS, _MIXING = 0, 1  # streams of random numbers
+_SETTLED = 100  # power iterations that find the spectral norms of fixed features
 
 
 @keras.saving.register_keras_serializable(package="gantf")
@@ -41,7 +42,12 @@ class GAN(keras.Model):
       both gradients from that pass, both optimizers.
     - update="alternating": `critic_steps` updates of the discriminator, each on a
       fresh batch and fresh latents, then one of the generator on fresh latents and
-      the last batch.
+      the last batch. It may be a schedule, "5,more=100,first=25,every=500"; with 0
+      the discriminator stays as it is, fixed features: it is in inference mode, and
+      its spectral norms are found at the start.
+
+    A loss brings its penalties, scaling and clip; update and critic steps are those
+    given here. `gantf.losses.get(name)` tells what it is meant for.
 
     Latents are drawn from (seed, step), so that a resumed run draws the same. The
     running average of the generator's weights, its batch statistics included,
@@ -56,10 +62,18 @@ class GAN(keras.Model):
       discriminator: samples, or [samples, labels] -> scores (n, d).
       loss: a name or a `gantf.losses` loss.
       penalties: names or `gantf.penalties` penalties, added to the discriminator's
-        loss.
+        loss; None takes the loss's own, () none.
+      scaling: a name or a `gantf.scaling` scaling of both losses; None takes the
+        loss's own, "none" none.
+      clip: after each of its updates the discriminator's weights are held in
+        [-clip, clip] (Arjovsky et al. 2017); None takes the loss's own, 0 none.
+      gradient_clip: the largest norm of the gradient of each variable, in both nets
+        (1 in the code of Binkowski et al. 2018); 0 for none.
+      decoder: scores -> samples, for the penalty "autoencoder"; it is trained with
+        the discriminator, and not clipped.
       latent: "normal-128", "uniform-100", ...; by default N(0, I) of the
         generator's input size.
-      update, critic_steps: see above.
+      update, critic_steps: see above and `gantf.schedule`.
       classes: how many classes labels come from; 0 without labels.
       ema: the decay d of the running average; 0 keeps none.
       seed: of latents and of the penalties' draws.
@@ -73,20 +87,24 @@ class GAN(keras.Model):
         generator: keras.Model,
         discriminator: keras.Model,
         loss: str | losses.Loss = "rep",
-        penalties: Sequence[Any] = (),
+        penalties: Sequence[Any] | None = None,
         latent: str | Latent | None = None,
         update: str = "simultaneous",
-        critic_steps: int = 1,
+        critic_steps: int | str | schedule.CriticSteps = 1,
         classes: int = 0,
         ema: float = 0.999,
         seed: int = 0,
+        scaling: Any = None,
+        clip: float | None = None,
+        gradient_clip: float = 0.0,
+        decoder: keras.Model | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         choose("update", update, dict.fromkeys(UPDATES))
-        _check_whole("critic_steps", critic_steps, 1)
         _check_whole("seed", seed, 0)
-        if update == "simultaneous" and critic_steps != 1:
+        critic_steps = schedule.read(critic_steps)
+        if update == "simultaneous" and critic_steps != schedule.CriticSteps(1):
             raise ValueError(
                 f"a simultaneous update has one critic step, not {critic_steps}; "
                 "use update='alternating'"
@@ -95,18 +113,48 @@ class GAN(keras.Model):
             raise ValueError(f"ema is a decay from 0 and below 1, not {ema!r}")
         _check_whole("classes", classes, 0)
         for net in (generator, discriminator):
-            for layer in _all_layers(net):
+            for layer in all_layers(net):
                 if isinstance(layer, Labels) and layer.classes != classes:
                     raise ValueError(
                         f"the {net.name} asks for labels of {layer.classes} classes: "
                         f"give classes={layer.classes}, not {classes}"
                     )
         self.generator, self.discriminator = generator, discriminator
+        if critic_steps.most and not discriminator.trainable_variables:
+            raise ValueError(
+                f"the {discriminator.name} has no weights to train: give "
+                "update='alternating', critic_steps=0"
+            )
         self.criterion = losses.get(loss)
         self.criterion.check_score(discriminator.output_shape[-1])
-        self.penalties = [_penalty(penalty) for penalty in penalties]
+        own = self.criterion
+        if isinstance(penalties, str):
+            raise ValueError(f"penalties is a list, as ['gp'], not {penalties!r}")
+        self.penalties = [
+            _named(_PENALTY, given)
+            for given in (own.penalties if penalties is None else penalties)
+        ]
+        names = [penalty.name for penalty in self.penalties]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each penalty is given once, not {', '.join(names)}")
+        scaling = own.scaling if scaling is None else scaling
+        self.scaling = None if scaling in (None, "none") else _named(_SCALING, scaling)
+        if self.scaling:
+            self.scaling.check(self.criterion)
+        self.clip = _bound("clip", own.clip or 0.0 if clip is None else clip)
+        self.gradient_clip = _bound("gradient_clip", gradient_clip)
+        _check_decoder(decoder, "autoencoder" in names, generator, discriminator)
+        self.decoder = decoder
+        self.memory = Memory(
+            {"loss": own.state, **{p.name: p.state for p in self.penalties}}
+        )
         self.latent = _latent(latent, generator)
         self.update, self.critic_steps = update, critic_steps
+        self._fixed = critic_steps.most == 0
+        if self._fixed:
+            for layer in all_layers(discriminator):
+                if isinstance(layer, SpectralNormalization):
+                    layer.iterate(_SETTLED)
         self.classes, self.ema, self.seed = classes, float(ema), seed
         self.average = keras.models.clone_model(generator) if ema else None
         if ema:
@@ -144,10 +192,10 @@ class GAN(keras.Model):
         if self.generator_optimizer is self.discriminator_optimizer:
             raise ValueError("each net needs an optimizer of its own, not the same one")
         if self.distribute_strategy.num_replicas_in_sync > 1:
-            _check_clipping(self.generator_optimizer, self.discriminator_optimizer)
+            check_clipping(self.generator_optimizer, self.discriminator_optimizer)
         # Before fit: variables made inside a replica's step would be lost.
-        self.generator_optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        self.generator_optimizer.build(self._trained("generator"))
+        self.discriminator_optimizer.build(self._trained("discriminator"))
 
     def call(self, inputs, training=False):
         return self.generator(inputs, training=training)
@@ -171,7 +219,7 @@ class GAN(keras.Model):
         return {
             f"{net.name}/{layer.name}": tf.reduce_max(layer.sigma())
             for net in (self.generator, self.discriminator)
-            for layer in _all_layers(net)
+            for layer in all_layers(net)
             if isinstance(layer, SpectralNormalization)
         }
 
@@ -179,73 +227,73 @@ class GAN(keras.Model):
         """As `keras.Model.fit`.
 
         An alternating step takes `critic_steps` batches, so an epoch of a finite
-        dataset is as many steps as the dataset has such groups.
+        dataset is as many steps as the dataset has batches for.
         """
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # Keras warns of its own default
-            _, labels = _samples(x.element_spec)
+            _, labels = samples(x.element_spec)
             for net in (self.generator, self.discriminator):
-                _check_labels(net, labels)
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            self._check_replicas(x)
-        if self.critic_steps > 1 and steps_per_epoch is None:
-            if not isinstance(x, tf.data.Dataset):
-                raise ValueError(
-                    "with critic_steps above 1, fit takes a tf.data.Dataset, or "
-                    "steps_per_epoch"
-                )
-            batches = int(x.cardinality())
-            if batches < 0:
-                raise ValueError(
-                    "with critic_steps above 1 and a dataset of unknown or endless "
-                    "length, give steps_per_epoch"
-                )
-            steps_per_epoch, x = max(1, batches // self.critic_steps), x.repeat()
+                check_labels(net, labels)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            check_data([self.generator, self.discriminator], x, replicas)
+        if self.critic_steps.most > 1 and steps_per_epoch is None:
+            steps_per_epoch, x = self._epoch(x)
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def train_step(self, data):
         """A simultaneous step on one replica's share of the batch."""
-        real, labels = _samples(data)
-        latents = self._share(_LATENTS, real, self._index(0))
+        real, labels = samples(data)
+        draws = self._draws(0)
         with tf.GradientTape(persistent=True) as tape:
-            fake = _run(self.generator, latents, labels)
-            scores = self._scores(real, fake, labels)
-            generator_loss = self.criterion.generator(*scores)
-            loss = self.criterion.discriminator(*scores)
-            total = self._whole_loss(loss, real, fake, labels, self._index(0))
+            fake = self._fake(real, labels, draws)
+            batch = self._batch(real, fake, labels, draws)
+            generator_loss, loss, state = self._both_losses(batch)
+            total, states = self._penalised(loss, batch)
         logs = {
             "generator_loss": generator_loss,
             "discriminator_loss": loss,
             **self._apply("generator", tape, generator_loss),
             **self._apply("discriminator", tape, total),
-            **self.criterion.monitors(*scores),
+            **self._monitors(batch),
         }
+        self._remember({"loss": state, **states})
         self._average()
         return logs
 
     def critic_step(self, data, turn):
         """The discriminator's part of an alternating step, number `turn` of it."""
-        real, labels = _samples(data)
-        latents = self._share(_LATENTS, real, self._index(turn))
-        fake = _run(self.generator, latents, labels)
+        real, labels = samples(data)
+        draws = self._draws(turn)
+        with spectral_updates(False):  # of the generator: at its own step
+            fake = self._fake(real, labels, draws)
         with tf.GradientTape() as tape:
-            scores = self._scores(real, fake, labels)
-            loss = self.criterion.discriminator(*scores)
-            total = self._whole_loss(loss, real, fake, labels, self._index(turn))
-        return {
+            batch = self._batch(real, fake, labels, draws)
+            _, loss, state = self._both_losses(batch)
+            total, states = self._penalised(loss, batch)
+        logs = {
             "discriminator_loss": loss,
             **self._apply("discriminator", tape, total),
-            **self.criterion.monitors(*scores),
+            **self._monitors(batch),
         }
+        self._remember({"loss": state, **states})
+        return logs
 
     def generator_step(self, data):
         """The generator's part of an alternating step."""
-        real, labels = _samples(data)
-        latents = self._share(_LATENTS, real, self._index(self.critic_steps))
-        with tf.GradientTape() as tape, spectral_updates(False):
-            fake = _run(self.generator, latents, labels)
-            loss = self.criterion.generator(*self._scores(real, fake, labels))
-        logs = {"generator_loss": loss, **self._apply("generator", tape, loss)}
+        real, labels = samples(data)
+        draws = self._draws(self.critic_steps.most)
+        with tf.GradientTape() as tape:
+            fake = self._fake(real, labels, draws)
+            with spectral_updates(False):
+                batch = self._batch(real, fake, labels, draws)
+                generator_loss, loss, _ = self._both_losses(batch)
+        logs = {
+            "generator_loss": generator_loss,
+            "discriminator_loss": loss,
+            **self._apply("generator", tape, generator_loss),
+            **self._monitors(batch),
+        }
         self._average()
         return logs
 
@@ -255,20 +303,25 @@ class GAN(keras.Model):
             return self.train_function
         strategy, steps = self.distribute_strategy, self.steps_per_execution
 
-        def run(step, *args):
+        def shared(step, *args):
             logs = strategy.run(step, args=args)
             # Over no axis: Keras' own reduction fails on scalars of many workers.
             return {k: strategy.reduce("MEAN", v, axis=None) for k, v in logs.items()}
 
         def simultaneous(iterator):
-            return run(self.train_step, next(iterator))
+            return shared(self.train_step, next(iterator))
 
         def alternating(iterator):
-            logs = {}
-            for turn in range(self.critic_steps):
-                data = next(iterator)
-                logs |= run(self.critic_step, data, turn)
-            return logs | run(self.generator_step, data)
+            turns = self._turns()
+            for turn in tf.range(tf.maximum(turns - 1, 0)):
+                shared(self.critic_step, next(iterator), turn)
+            data = next(iterator)
+            if self.critic_steps.least > 0:
+                logs = shared(self.critic_step, data, turns - 1)
+                return shared(self.generator_step, data) | logs
+            if turns > 0:
+                shared(self.critic_step, data, turns - 1)
+            return shared(self.generator_step, data)
 
         one_step = simultaneous if self.update == "simultaneous" else alternating
 
@@ -290,23 +343,29 @@ class GAN(keras.Model):
             "penalties": [[p.name, dict(p.parameters)] for p in self.penalties],
             "latent": str(self.latent),
             "update": self.update,
-            "critic_steps": self.critic_steps,
+            "critic_steps": str(self.critic_steps),
             "classes": self.classes,
             "ema": self.ema,
             "seed": self.seed,
+            "scaling": [self.scaling.name, dict(self.scaling.parameters)]
+            if self.scaling
+            else "none",
+            "clip": self.clip,
+            "gradient_clip": self.gradient_clip,
+            "decoder": self.decoder
+            and keras.saving.serialize_keras_object(self.decoder),
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for net in ("generator", "discriminator"):
-            config[net] = keras.saving.deserialize_keras_object(
+        for net in ("generator", "discriminator", "decoder"):
+            config[net] = config.get(net) and keras.saving.deserialize_keras_object(
                 config[net], custom_objects
             )
         name, parameters = config["loss"]
         config["loss"] = losses.get(name, **parameters)
-        config["penalties"] = [penalties.get(n, **p) for n, p in config["penalties"]]
         return cls(**config)
 
     def get_compile_config(self):
@@ -328,65 +387,109 @@ class GAN(keras.Model):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         self.compile(**config)
 
-    def _check_replicas(self, x: Any) -> None:
-        """Refuses what would make several replicas differ from one device."""
-        nets = self.generator, self.discriminator
-        layers = [layer for net in nets for layer in _all_layers(net)]
-        drawn = keras.layers.Dropout, keras.layers.GaussianNoise
-        if any(isinstance(layer, drawn) for layer in layers):
+    def _epoch(self, x: Any) -> tuple[int, Any]:
+        """The steps that a dataset has batches for, and it repeated."""
+        if not isinstance(x, tf.data.Dataset):
             raise ValueError(
-                "drop and noise draw the same for all devices: train on one device"
+                "with critic_steps above 1, fit takes a tf.data.Dataset, or "
+                "steps_per_epoch"
             )
-        if isinstance(x, tf.data.Dataset):
-            groups = [la.group for la in layers if isinstance(la, _Deviation)]
-            replicas = self.distribute_strategy.num_replicas_in_sync
-            _check_share(x, replicas, math.lcm(*groups))
-        elif not isinstance(x, tf.distribute.DistributedDataset):
-            raise ValueError("on several devices fit takes a tf.data.Dataset")
+        batches = int(x.cardinality())
+        if batches < 0:
+            raise ValueError(
+                "with critic_steps above 1 and a dataset of unknown or endless "
+                "length, give steps_per_epoch"
+            )
+        steps = self.critic_steps
+        fit = (n for n in range(1, batches + 1) if steps.batches(n + 1) > batches)
+        return next(fit, 1), x.repeat()
 
-    def _index(self, turn: int):
-        """The number of this draw: the same on all replicas, never used twice."""
+    def _turns(self):
+        """The critic steps before the generator's next update."""
+        steps = self.critic_steps
+        if not steps.varies:
+            return steps.usual
+        step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
+        special = step < steps.first
+        if steps.every:
+            special |= step % steps.every == 0
+        return tf.where(special, steps.more, steps.usual)
+
+    def _draws(self, turn: Any) -> Draws:
+        """The random numbers of this turn: the same on all replicas."""
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int64)
-        return step * (self.critic_steps + 1) + turn
+        first = step * (self.critic_steps.most + 1)
+        return Draws(self.seed, first + tf.cast(turn, tf.int64))
 
-    def _draw(self, stream: int, n, index):
-        key = tf.stack([tf.constant(self.seed + (stream << 32), tf.int64), index])
-        if stream == _MIXING:
-            return tf.random.stateless_uniform((n,), key)
-        return draw_latents(self.latent, n, key)
+    def _fake(self, real, labels, draws: Draws):
+        """As many generated samples as there are real ones, with their labels."""
+        key = draws.key("latents")
+        latents = share(draw_latents(self.latent, whole_size(real), key))
+        return run(self.generator, latents, labels)
 
-    def _share(self, stream: int, real, index):
-        """The rows for this replica of a draw for the whole batch."""
-        context = tf.distribute.get_replica_context()
-        n = tf.shape(real)[0]
-        draws = self._draw(stream, n * context.num_replicas_in_sync, index)
-        first = tf.cast(context.replica_id_in_sync_group, n.dtype) * n
-        return draws[first : first + n]
-
-    def _scores(self, real, fake, labels):
-        """Real and fake scores of the whole batch, in float32, from one sigma."""
-        scores = [_run(self.discriminator, real, labels)]
+    def _batch(self, real, fake, labels, draws: Draws) -> Batch:
+        """The scores of the whole batch, in float32, all from one sigma."""
+        training = not self._fixed
+        scores = [run(self.discriminator, real, labels, training)]
         with spectral_updates(False):
-            scores.append(_run(self.discriminator, fake, labels))
-        context = tf.distribute.get_replica_context()
-        scores = [tf.cast(score, tf.float32) for score in scores]
-        if context.num_replicas_in_sync == 1:
-            return scores
-        return [context.all_gather(score, axis=0) for score in scores]
+            scores.append(run(self.discriminator, fake, labels, training))
+        scores = [gather(tf.cast(score, tf.float32)) for score in scores]
 
-    def _whole_loss(self, loss, real, fake, labels, index):
-        """The discriminator's loss with its penalties."""
-        for penalty in self.penalties:
-            mixing = self._share(_MIXING, real, index)
+        def call(net, x):
+            given = labels
+            if len(net.inputs) > 1:  # x may be copies of the batch, sample by sample
+                given = tf.repeat(labels, tf.shape(x)[0] // tf.shape(labels)[0])
             with spectral_updates(False):
-                loss += penalty(
-                    lambda x: _run(self.discriminator, x, labels), real, fake, mixing
-                )
-        return loss
+                return run(net, x, given, training)
+
+        return Batch(
+            lambda x: tf.cast(call(self.discriminator, x), tf.float32),
+            real,
+            fake,
+            *scores,
+            self.criterion,
+            draws,
+            self.discriminator,
+            self.decoder,
+            call,
+        )
+
+    def _both_losses(self, batch: Batch) -> tuple[Any, Any, dict]:
+        """Both losses, scaled, and what the loss remembers then."""
+        *pair, state = self.criterion.step(
+            batch.real_scores, batch.fake_scores, self.memory.read("loss"), batch.draws
+        )
+        if self.scaling:
+            pair = self.scaling(batch, *pair)
+        return *pair, state
+
+    def _penalised(self, loss, batch: Batch) -> tuple[Any, dict]:
+        """The discriminator's loss with its penalties, and what these remember."""
+        states = {}
+        for penalty in self.penalties:
+            memory = self.memory.read(penalty.name)
+            value, states[penalty.name] = penalty.step(batch, memory)
+            loss += value
+        return loss, states
+
+    def _remember(self, states: Mapping[str, dict]) -> None:
+        for owner, state in states.items():
+            self.memory.write(owner, state)
+
+    def _monitors(self, batch: Batch) -> dict[str, Any]:
+        shown = self.criterion.monitors(batch.real_scores, batch.fake_scores)
+        return {**shown, **self.memory.monitors()}
+
+    def _trained(self, net: str) -> list[keras.Variable]:
+        """The variables that a net's optimizer trains."""
+        variables = getattr(self, net).trainable_variables
+        if net == "discriminator" and self.decoder is not None:
+            variables = variables + self.decoder.trainable_variables
+        return variables
 
     def _apply(self, net: str, tape, loss):
         """One update of a net; logs the norm of the whole batch's gradient."""
-        variables = getattr(self, net).trainable_variables
+        variables = self._trained(net)
         optimizer = getattr(self, f"{net}_optimizer")
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
@@ -402,7 +505,14 @@ class GAN(keras.Model):
             gradients = context.all_reduce("SUM", gradients)
             gradients = [gradient / replicas for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
+        if self.gradient_clip:
+            bound = self.gradient_clip
+            gradients = [tf.clip_by_norm(gradient, bound) for gradient in gradients]
         optimizer.apply([gradient / replicas for gradient in gradients], variables)
+        if self.clip and net == "discriminator":
+            for variable in self.discriminator.trainable_variables:
+                held = tf.clip_by_value(variable.value, -self.clip, self.clip)
+                variable.assign(held)
         return {f"{net}_gradient": norm}
 
     def _average(self):
@@ -417,70 +527,6 @@ class GAN(keras.Model):
             average.assign(weight.value + change)
 
 
-def _samples(data: Any) -> tuple[Any, Any]:
-    """Samples and labels of an element of a dataset, or their specs; None without."""
-    if isinstance(data, Mapping):
-        data = data["image"], data.get("label")
-    elif isinstance(data, tuple | list):
-        data = data[0], data[1] if len(data) > 1 else None
-    else:
-        data = data, None
-    if not data[0].dtype.is_floating:
-        raise ValueError(f"samples are floats in [-1, 1], not {data[0].dtype.name}")
-    return data
-
-
-def _run(net: keras.Model, x: Any, labels: Any) -> Any:
-    """What the net makes of x in training, with the labels if it asks for them."""
-    _check_labels(net, labels)
-    return net(x if len(net.inputs) == 1 else [x, labels], training=True)
-
-
-def _check_labels(net: keras.Model, labels: Any) -> None:
-    """Refuses data without labels, or with others, where the net asks for them."""
-    if len(net.inputs) == 1:
-        return
-    if labels is None:
-        raise ValueError(
-            f"the {net.name} asks for labels, and the data has none: give dicts of "
-            "'image' and 'label'"
-        )
-    if not labels.dtype.is_integer or len(labels.shape) != 1:
-        raise ValueError(
-            "labels are whole numbers, one for each sample, not "
-            f"{labels.dtype.name} {labels.shape}"
-        )
-
-
-def _all_layers(net: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a net, those of nets inside it too."""
-    for layer in net.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-
-
-def _check_clipping(*optimizers: keras.optimizers.Optimizer) -> None:
-    """Refuses optimizers that clip: on replicas each would clip its own part."""
-    for optimizer in optimizers:
-        for option in ("clipnorm", "global_clipnorm", "clipvalue"):
-            if getattr(optimizer, option, None) is not None:
-                raise ValueError(
-                    f"{option} is not exact on several devices; leave it out"
-                )
-
-
-def _check_share(dataset: tf.data.Dataset, replicas: int, group: int) -> None:
-    """Refuses batches that do not fall into equal shares of whole groups."""
-    batch = _samples(dataset.element_spec)[0].shape[:1].as_list()
-    share = replicas * group
-    if batch in ([], [None]) or batch[0] % share:
-        raise ValueError(
-            f"on {replicas} devices all batches are of one size that {share} "
-            "divides: use batch(n, drop_remainder=True)"
-        )
-
-
 def _latent(latent: str | Latent | None, generator: keras.Model) -> Latent:
     size = generator.inputs[0].shape[-1]
     if latent is None:
@@ -491,11 +537,49 @@ def _latent(latent: str | Latent | None, generator: keras.Model) -> Latent:
     return latent
 
 
-def _penalty(penalty: Any) -> penalties.Penalty:
-    if isinstance(penalty, Iterable) and not isinstance(penalty, str):
-        name, parameters = penalty
-        return penalties.get(name, **parameters)
-    return penalties.get(penalty)
+_PENALTY = penalties.Penalty, penalties.get
+_SCALING = scaling.Scaling, scaling.get
+
+
+def _named(kind: tuple[type, Callable], given: Any) -> Any:
+    """A penalty or scaling from itself, its name, or (name, parameters)."""
+    type_, get = kind
+    if isinstance(given, type_ | str):
+        return get(given)
+    try:
+        name, parameters = given
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{get.__module__[6:]} are names or (name, parameters), not {given!r}"
+        ) from None
+    return get(name, **parameters)
+
+
+def _check_decoder(decoder, wanted: bool, generator, discriminator) -> None:
+    """Refuses a decoder that is not used or not there, or that does not fit."""
+    if decoder is None:
+        if wanted:
+            raise ValueError(
+                "penalty 'autoencoder' needs a decoder: a net from scores to samples"
+            )
+        return
+    if not wanted:
+        raise ValueError(
+            "a decoder is for the penalty 'autoencoder', which is not given"
+        )
+    shapes = [discriminator.output_shape[1:], generator.output_shape[1:]]
+    found = [net_input.shape[1:] for net_input in decoder.inputs]
+    if [*found, decoder.output_shape[1:]] != shapes:
+        raise ValueError(
+            f"the decoder maps scores {shapes[0]} to samples {shapes[1]}, not "
+            f"{', '.join(map(str, found))} to {decoder.output_shape[1:]}"
+        )
+
+
+def _bound(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is a number above 0, or 0 for none, not {value!r}")
+    return float(value)
 
 
 def _optimizer(optimizer: Any) -> keras.optimizers.Optimizer:

@@ -1,225 +1,178 @@
 """Losses of generator and discriminator from scores, by name: `get("rep")`.
 
-A score is (n, d): real scores r = D(x) of n real samples, fake scores f = D(G(z)) of
-m generated ones; n and m may differ. Losses are computed in float32 and minimised.
+The table says of each name which loss it is, with which parameters, and what it is
+meant to be used with: penalties, a scaling, clipped weights, the update. Formulas are
+in `gantf.criteria`, for scores of one number, `gantf.discrepancies`, for scores of any
+width, and `gantf.mixing`, for losses that draw random numbers.
+
+Of the code of Wang et al. (2019) no name leads to a kernel whose scale is trained, to
+z-scored distances, and to "test", whose losses are 0: the first needs a weight that
+belongs to no net, of the second its kernels are not told, the third trains nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from keras import ops
+from gantf import criteria, discrepancies, kernels, mixing
+from gantf.choices import arguments, check_made, choose
+from gantf.criteria import Loss
+from gantf.discrepancies import BINKOWSKI_ALPHAS
 
-from gantf import kernels, mmd
-from gantf.choices import arguments, choose
-
-LI_SIGMAS = "rbf:1,1.4142135623730951,2,2.8284271247461903,4"  # sigma^2 = 1 2 4 8 16
-BINKOWSKI_ALPHAS = "rq:.2,.5,1,2,5"
+__all__ = ["Loss", "get", "names"]
 
 
-class Loss:
-    """A pair of losses; `get` makes them by name.
+class _Usage(NamedTuple):
+    """What a loss is meant to be used with; see `Loss`."""
 
-    Attributes:
-      name: the name it was made by.
-      parameters: what it was made with, defaults included.
-      score_dim: the width of the score that it needs, or None for any.
-      penalties: the penalties that the loss is meant to be used with, by name.
-      update, critic_steps: the update that it is meant for; see `gantf.GAN`.
-    """
-
-    name: str
-    parameters: dict[str, Any]
-    score_dim: int | None = 1
-    penalties: tuple[str, ...] = ()
+    penalties: tuple[tuple[str, dict[str, Any]], ...] = ()
+    scaling: tuple[str, dict[str, Any]] | None = None
+    clip: float | None = None
     update: str = "simultaneous"
-    critic_steps: int = 1
-
-    def generator(self, real: Any, fake: Any) -> Any:
-        """The generator's loss, a scalar."""
-        raise NotImplementedError
-
-    def discriminator(self, real: Any, fake: Any) -> Any:
-        """The discriminator's loss, a scalar."""
-        raise NotImplementedError
-
-    def monitors(self, real: Any, fake: Any) -> dict[str, Any]:
-        """Scalars worth watching beside the losses."""
-        return {}
-
-    def check_score(self, width: int) -> None:
-        """Refuses a score of a width that does not fit.
-
-        Raises:
-          ValueError: with what to do.
-        """
-        if self.score_dim is not None and width != self.score_dim:
-            raise ValueError(
-                f"loss {self.name!r} needs a score of width {self.score_dim}, but the "
-                f"discriminator gives {width}; build it with "
-                f"build_pair(architecture, score={self.score_dim})"
-            )
+    critic_steps: int | str = 1
 
 
-class _Logistic(Loss):
-    """The logistic loss of Goodfellow et al. (2014), non-saturating.
+class _Row(NamedTuple):
+    """A loss: its class, its own parameters, its use, its source."""
 
-    L_D = mean softplus(-r) + mean softplus(f),    L_G = mean softplus(-f).
-    """
-
-    def generator(self, real, fake):
-        return ops.mean(ops.softplus(-_float(fake)))
-
-    def discriminator(self, real, fake):
-        return ops.mean(ops.softplus(-_float(real))) + ops.mean(
-            ops.softplus(_float(fake))
-        )
+    kind: Callable[..., Loss]
+    parameters: dict[str, Any]
+    usage: _Usage
+    source: str
 
 
-class _Hinge(Loss):
-    """The hinge loss of Lim & Ye (2017); Miyato et al. (2018), equation 16.
-
-    L_D = mean relu(1 - r) + mean relu(1 + f),    L_G = -mean f.
-    """
-
-    def generator(self, real, fake):
-        return -ops.mean(_float(fake))
-
-    def discriminator(self, real, fake):
-        return ops.mean(ops.relu(1.0 - _float(real))) + ops.mean(
-            ops.relu(1.0 + _float(fake))
-        )
+def _penalised(name: str, weight: float) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return ((name, {"weight": weight}),)
 
 
-class _Wasserstein(Loss):
-    """The Wasserstein loss of Arjovsky et al. (2017).
+_ONE = _Usage()
+_FIVE = _Usage(update="alternating", critic_steps=5)
+# More critic steps at first and now and then, as in the codes of the two papers.
+_LI = _FIVE._replace(critic_steps="5,more=100,first=25,every=500")
+_ARBEL = _FIVE._replace(critic_steps="5,more=10,first=20,every=500")
+_WITNESS = _ONE._replace(penalties=_penalised("witness_gp", 0.1))
+_SLOPE = _ONE._replace(scaling=("slope", {}))
 
-    L_G = mean r - mean f,    L_D = -L_G; the penalty "gp" keeps the discriminator
-    near 1-Lipschitz (Gulrajani et al. 2017).
-    """
+_WANG = "Wang et al. (2019), equation"
+_CODE = "code of Wang et al. (2019)"
+_RBF = {"kernel": "rbf:1"}
 
-    penalties = ("gp",)
-    update, critic_steps = "alternating", 5
-
-    def generator(self, real, fake):
-        return ops.mean(_float(real)) - ops.mean(_float(fake))
-
-    def discriminator(self, real, fake):
-        return -self.generator(real, fake)
-
-
-class _MMD(Loss):
-    """The MMD loss of Li et al. (2017) on a kernel.
-
-    L_G = k(r,r) + k(f,f) - 2 k(r,f),    L_D = -L_G, where k(a,b) is the mean of the
-    kernel over pairs. "mmd_g" sums Gaussian kernels (Li et al. 2017), "mmd_t"
-    rational quadratic ones (Binkowski et al. 2018), each with its paper's widths.
-
-    Args:
-      kernel: a kernel or its name.
-      estimator: which pairs count, as in `gantf.mmd.mmd2`; "ustat" is the reference
-        system's: pairs i != j only, also between real and fake.
-    """
-
-    score_dim = None
-
-    def __init__(self, kernel: str = LI_SIGMAS, estimator: str = "ustat"):
-        self.kernel = kernels.get(kernel)
-        self.within, self.across = mmd.means(estimator)
-
-    def generator(self, real, fake):
-        k = self.monitors(real, fake)
-        return k["k_rr"] + k["k_ff"] - 2.0 * k["k_rf"]
-
-    def discriminator(self, real, fake):
-        return -self.generator(real, fake)
-
-    def monitors(self, real, fake):
-        real, fake = _float(real), _float(fake)
-        return {
-            "k_rr": self.within(self.kernel(real, real)),
-            "k_ff": self.within(self.kernel(fake, fake)),
-            "k_rf": self.across(self.kernel(real, fake)),
-        }
-
-
-class _Repulsive(_MMD):
-    """The repulsive loss of Wang et al. (2019), equations 4 and 5.
-
-    L_G = k(r,r) + k(f,f) - 2 k(r,f),
-    L_D = w0 k(r,f) - k(f,f) - w1 k(r,r), by default k(r,r) - k(f,f).
-
-    Args:
-      rep_weights: (w0, w1) with w0 - w1 = 1; (0, -1) is the paper's repulsive loss,
-        (2, 1) the attractive one, -L_G.
-      kernel, estimator: as for "mmd_g".
-    """
-
-    def __init__(
-        self,
-        rep_weights: tuple[float, float] = (0.0, -1.0),
-        kernel: str = "rbf:1",
-        estimator: str = "ustat",
-    ):
-        super().__init__(kernel, estimator)
-        self.w0, self.w1 = _weights(rep_weights)
-
-    def discriminator(self, real, fake):
-        k = self.monitors(real, fake)
-        return self.w0 * k["k_rf"] - k["k_ff"] - self.w1 * k["k_rr"]
-
-
-class _Bounded(_Repulsive):
-    """The repulsive loss with bounded kernels of Wang et al. (2019), equation 6.
-
-    As "rep", but in L_D the squared distances d2 are held: max(d2, low) between
-    fakes; between reals min(d2, high) where w1 <= 0, else max(d2, low); between real
-    and fake min(d2, high) where w0 > 0. L_G keeps the kernel as it is. The reference
-    code has the last condition the wrong way round, by a slip.
-
-    Args:
-      bounds: (low, high) of the squared distance; the paper's are 0.25 and 4.
-      rep_weights, kernel, estimator: as for "rep"; the kernel must be a function of
-        the distance.
-    """
-
-    def __init__(
-        self,
-        rep_weights: tuple[float, float] = (0.0, -1.0),
-        bounds: tuple[float, float] = (0.25, 4.0),
-        kernel: str = "rbf:1",
-        estimator: str = "ustat",
-    ):
-        super().__init__(rep_weights, kernel, estimator)
-        self.kernel.of_squares(ops.zeros((1, 1)))  # refuses other kernels now
-        if not (_pair(bounds) and 0 <= bounds[0] < bounds[1]):
-            raise ValueError(f"bounds are (low, high), 0 <= low < high, not {bounds}")
-        self.low, self.high = map(float, bounds)
-
-    def discriminator(self, real, fake):
-        real, fake = _float(real), _float(fake)
-        k, d2 = self.kernel.of_squares, kernels.squared_distances
-        ff = self.within(k(ops.maximum(d2(fake, fake), self.low)))
-        rr = d2(real, real)
-        rr = ops.minimum(rr, self.high) if self.w1 <= 0 else ops.maximum(rr, self.low)
-        loss = -ff - self.w1 * self.within(k(rr))
-        if self.w0:
-            rf = d2(real, fake)
-            rf = ops.minimum(rf, self.high) if self.w0 > 0 else rf
-            loss = loss + self.w0 * self.across(k(rf))
-        return loss
-
-
-_LOSSES: dict[str, tuple[Callable[..., Loss], dict[str, Any]]] = {
-    "rep": (_Repulsive, {}),
-    "rmb": (_Bounded, {}),
-    "mgb": (_Bounded, {"rep_weights": (2.0, 1.0)}),
-    "mmd_g": (_MMD, {}),
-    "mmd_t": (_MMD, {"kernel": BINKOWSKI_ALPHAS}),
-    "logistic": (_Logistic, {}),
-    "hinge": (_Hinge, {}),
-    "wasserstein": (_Wasserstein, {}),
+_LOSSES: dict[str, _Row] = {
+    "rep": _Row(discrepancies.Repulsive, {}, _ONE, f"{_WANG}s 4 and 5"),
+    "rep_gp": _Row(discrepancies.Repulsive, {}, _WITNESS, _CODE),
+    "rep_ds": _Row(discrepancies.ShiftedRepulsive, {}, _SLOPE, _CODE),
+    "rmb": _Row(discrepancies.Bounded, {}, _ONE, f"{_WANG} 6"),
+    "rmb_gp": _Row(discrepancies.Bounded, {}, _WITNESS, _CODE),
+    "rmb_ds": _Row(discrepancies.Bounded, {}, _SLOPE, _CODE),
+    "mgb": _Row(discrepancies.Bounded, {"rep_weights": (2.0, 1.0)}, _ONE, _CODE),
+    "mmd_g": _Row(discrepancies.MMD, {}, _ONE, f"Li et al. (2017); {_CODE}"),
+    "mmd_t": _Row(
+        discrepancies.MMD,
+        {"kernel": BINKOWSKI_ALPHAS},
+        _ONE,
+        f"Binkowski et al. (2018); {_CODE}",
+    ),
+    "mmd_g_xn": _Row(discrepancies.ToNormal, {}, _ONE, _CODE),
+    "mmd_g_mix": _Row(mixing.MixedMMD, {}, _ONE, _CODE),
+    "sgm": _Row(mixing.MixedMMD, {**_RBF, "threshold": 0.2}, _ONE, _CODE),
+    "rand_mmd_g": _Row(mixing.RandomMMD, {}, _ONE, _CODE),
+    "rand_g": _Row(mixing.Random, {}, _ONE, _CODE),
+    "rand_g_mix": _Row(mixing.Mixed, {}, _ONE, _CODE),
+    "rgb": _Row(mixing.RandomBounded, {}, _ONE, _CODE),
+    "sym_rg": _Row(mixing.Symmetric, {}, _ONE, _CODE),
+    "sym_rg_mix": _Row(mixing.SymmetricMixed, {}, _ONE, _CODE),
+    "instance_noise": _Row(mixing.InstanceNoise, {}, _ONE, _CODE),
+    "mmd": _Row(
+        discrepancies.MMD,
+        {"kernel": f"{BINKOWSKI_ALPHAS}+dot", "estimator": "unbiased"},
+        _FIVE._replace(
+            penalties=_penalised("witness_gp", 1.0) + _penalised("feature_l2", 1.0)
+        ),
+        "Binkowski et al. (2018)",
+    ),
+    "li": _Row(
+        discrepancies.Root,
+        {},
+        _LI._replace(clip=0.01, penalties=_penalised("autoencoder", 8.0)),
+        "Li et al. (2017)",
+    ),
+    "cramer": _Row(
+        discrepancies.Cramer,
+        {},
+        _FIVE._replace(penalties=_penalised("cramer_gp", 10.0)),
+        "Bellemare et al. (2017)",
+    ),
+    "reddit_cramer": _Row(
+        discrepancies.Surrogate,
+        {},
+        _FIVE._replace(penalties=_penalised("cramer_gp", 10.0)),
+        "code of Binkowski et al. (2018)",
+    ),
+    "smmd": _Row(
+        discrepancies.MMD,
+        {**_RBF, "estimator": "unbiased"},
+        _ARBEL._replace(scaling=("smmd", {})),
+        "Arbel et al. (2018)",
+    ),
+    "gcmmd": _Row(
+        discrepancies.MMD,
+        {**_RBF, "estimator": "biased"},
+        _ARBEL._replace(scaling=("gcmmd", {})),
+        "Arbel et al. (2018)",
+    ),
+    "swgan": _Row(
+        criteria.Wasserstein,
+        {},
+        _ARBEL._replace(scaling=("swgan", {})),
+        "Arbel et al. (2018)",
+    ),
+    "sobolev": _Row(
+        criteria.Wasserstein,
+        {},
+        _ARBEL._replace(penalties=(("sobolev", {}), ("kernel_l2", {}))),
+        "Mroueh et al. (2018)",
+    ),
+    "wgan": _Row(
+        criteria.Wasserstein,
+        {},
+        _FIVE._replace(clip=0.01),
+        "Arjovsky et al. (2017)",
+    ),
+    "wasserstein": _Row(
+        criteria.Wasserstein,
+        {},
+        _FIVE._replace(penalties=_penalised("gp", 10.0)),
+        "Gulrajani et al. (2017)",
+    ),
+    "logistic": _Row(criteria.Logistic, {}, _ONE, "Goodfellow et al. (2014)"),
+    "dragan": _Row(
+        criteria.Logistic,
+        {},
+        _ONE._replace(penalties=(("dragan", {}),)),
+        "Kodali et al. (2017)",
+    ),
+    "hinge": _Row(
+        criteria.Hinge,
+        {},
+        _ONE,
+        "Lim & Ye (2017); Miyato et al. (2018), equation 16",
+    ),
+    "lsgan": _Row(criteria.LeastSquares, {}, _ONE, "Mao et al. (2017), equation 2"),
+}
+_ALIASES = {  # what codes and papers also call them
+    "rep_mmd_g": "rep",
+    "rep_b": "rmb",
+    "rep_mmd_b": "rmb",
+    "fixed_g": "mmd_g",
+    "fixed_t": "mmd_t",
+    "fixed_g_mix": "mmd_g_mix",
+    "mixture_g_xn": "mmd_g_xn",
+    "sym_rand_g": "sym_rg",
+    "ins_noise": "instance_noise",
+    "sobolev_gan": "sobolev",
+    "wgan_gp": "wasserstein",
+    "gan": "logistic",
 }
 
 
@@ -228,11 +181,11 @@ def names() -> list[str]:
     return list(_LOSSES)
 
 
-def get(name: str, **parameters) -> Loss:
+def get(name: str | Loss, **parameters) -> Loss:
     """The loss of that name.
 
     Args:
-      name: one of `names()`.
+      name: one of `names()`, or what the reference's code calls it, as "fixed_g".
       **parameters: of the loss, see its class.
 
     Raises:
@@ -240,30 +193,21 @@ def get(name: str, **parameters) -> Loss:
 
     >>> get("rmb", bounds=(0.25, 4)).score_dim is None
     True
+    >>> get("wgan_gp").name, get("wgan_gp").penalties
+    ('wasserstein', (('gp', {'weight': 10.0}),))
     """
     if isinstance(name, Loss):
+        check_made("loss", parameters)
         return name
-    kind, own = choose("loss", name, _LOSSES)
-    taken = arguments(f"loss {name!r}", kind, parameters, own)
-    loss = kind(**taken)
-    loss.name = name
+    name = _ALIASES.get(name, name) if isinstance(name, str) else name
+    row = choose("loss", name, _LOSSES)
+    taken = arguments(f"loss {name!r}", row.kind, parameters, row.parameters)
+    loss = row.kind(**taken)
+    loss.name, loss.source = name, row.source
     loss.parameters = {
         key: str(value) if isinstance(value, kernels.Kernel) else value
         for key, value in taken.items()
     }
+    for key, value in row.usage._asdict().items():
+        setattr(loss, key, value)
     return loss
-
-
-def _float(score: Any) -> Any:
-    return ops.cast(score, "float32")
-
-
-def _pair(value: Any) -> bool:
-    whole = isinstance(value, tuple | list) and len(value) == 2
-    return whole and all(isinstance(number, int | float) for number in value)
-
-
-def _weights(weights: tuple[float, float]) -> tuple[float, float]:
-    if not (_pair(weights) and abs(weights[0] - weights[1] - 1.0) <= 1e-6):
-        raise ValueError(f"rep_weights are (w0, w1) with w0 - w1 = 1, not {weights}")
-    return float(weights[0]), float(weights[1])

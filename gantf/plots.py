@@ -1,15 +1,19 @@
-"""Pictures as uint8 arrays (h, w, c): grids of samples, scatters; and PNG files."""
+"""Pictures as uint8 arrays (h, w, c): grids, scatters, figures; PNG and GIF files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from gantf.files import whole
+
+if TYPE_CHECKING:  # matplotlib loads where a figure is drawn
+    from matplotlib.figure import Figure
 
 _GAP, _SHADE = 2, 255  # between the images of a grid: pixels, grey level
 
@@ -49,18 +53,95 @@ def scatter(points: Any, real: Any = None) -> np.ndarray:
     Args:
       points, real: (n, 2) and (m, 2).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5), dpi=100)
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(5, 5)
     axes = figure.add_subplot()
     if real is not None:
         axes.scatter(*np.asarray(real).T, s=4, c="0.7", label="real", linewidths=0)
     axes.scatter(*np.asarray(points).T, s=4, c="tab:blue", label="generated")
     axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
     axes.legend(loc="upper right", markerscale=3)
-    figure.tight_layout()
+    return render(figure)
+
+
+def histogram(points: Any, real: Any = None) -> np.ndarray:
+    """Points of the line in [-1, 1], counted: generated ones, over real ones if given.
+
+    Args:
+      points, real: (n, 1) and (m, 1).
+    """
+    figure = new_figure(5, 5)
+    axes = figure.add_subplot()
+    shape = {"bins": np.linspace(-1.1, 1.1, 56), "density": True}
+    if real is not None:
+        axes.hist(np.ravel(real), color="0.8", label="real", **shape)
+    style = {"histtype": "step", "color": "tab:blue", "lw": 1.5}
+    axes.hist(np.ravel(points), label="generated", **style, **shape)
+    axes.set(xlim=(-1.1, 1.1), ylabel="density")
+    axes.legend(loc="upper right")
+    return render(figure)
+
+
+def curves(
+    points: Mapping[str, Any],
+    window: int = 100,
+    labels: tuple[str, str] = ("step", "loss"),
+) -> np.ndarray:
+    """Curves: each as it is, thin, and its running mean over it, thick.
+
+    Args:
+      points: name of a curve -> its (x, y) pairs, (n, 2); a curve may have none.
+      window: how many points the mean is over; see `running_mean`.
+      labels: of the two axes.
+    """
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    for i, (name, pairs) in enumerate(points.items()):
+        x, y = np.reshape(np.asarray(pairs, float), (-1, 2)).T
+        axes.plot(x, y, f"C{i}", linewidth=0.5, alpha=0.4)
+        axes.plot(x, running_mean(y, window), f"C{i}", linewidth=2, label=name)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # above
+    return render(figure)
+
+
+def running_mean(values: Any, window: int = 100) -> np.ndarray:
+    """At each point i, the mean of v_j over j = i - window + 1, .., i.
+
+    The first ones are means of fewer points, so that a short curve has one too. Values
+    that are not finite are left out; where none is left, the mean is NaN.
+
+    Args:
+      values: v, (n,).
+      window: a whole number from 1.
+
+    >>> running_mean([1, 2, 6, 4], 2).tolist()
+    [1.0, 1.5, 4.0, 5.0]
+    """
+    if type(window) is not int or window < 1:
+        raise ValueError(f"window is a whole number from 1, not {window!r}")
+    values = np.asarray(values, float)
+    finite = np.isfinite(values)
+
+    def sums(numbers):  # with zeros before them, and the sum of those dropped
+        padded = np.concatenate([np.zeros(window), numbers])
+        return np.convolve(padded, np.ones(window), "valid")[1:]
+
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return sums(np.where(finite, values, 0.0)) / sums(finite)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure of so many inches, of 100 pixels each."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="tight")
+
+
+def render(figure: Figure) -> np.ndarray:
+    """A matplotlib figure as a picture, uint8 (h, w, 3); no window opens."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -72,4 +153,21 @@ def save_png(path: Path | str, picture: np.ndarray) -> Path:
     flat = picture[..., 0] if picture.shape[-1] == 1 else picture
     with whole(path) as unfinished:
         Image.fromarray(flat).save(unfinished, format="PNG")
+    return path
+
+
+def save_gif(path: Path | str, pictures: Sequence[np.ndarray], fps: float = 10) -> Path:
+    """Writes pictures (h, w, 3) of one size as an endless film; gives its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = [Image.fromarray(picture) for picture in pictures]
+    with whole(path) as unfinished:
+        frames[0].save(
+            unfinished,
+            format="GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=round(1000 / fps),
+            loop=0,
+        )
     return path

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gantf import architecture, features, losses, penalties
+from gantf import architecture, features, losses, penalties, scaling, schedule
 from gantf.choices import choose, hint
 from gantf.gan import UPDATES
 
 STRATEGIES = ("auto", "one", "mirrored")
 PRECISIONS = ("float32", "mixed_bfloat16")
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
 _LEAST = {"seed": 0, "batch_size": 2, "evaluate_samples": 2}  # others: 1
 _BELOW_1 = ("beta_1", "beta_2", "ema")
 # A run may go on with other values of these.
@@ -28,8 +29,9 @@ def _setting(default: Any, help: str, **metadata) -> Any:
 class Settings:
     """The settings of a run; `resolve` makes them from a dict.
 
-    None stands for what another setting decides: the loss its penalties, update,
-    critic steps and score width; the architecture the size; the name the folder.
+    None stands for what another setting decides: the loss its penalties, scaling,
+    clip, update, critic steps and score width; the architecture the size; the name
+    the folder.
     """
 
     architecture: Any = _setting(None, "name or dict of an architecture")
@@ -43,13 +45,19 @@ class Settings:
     update: str | None = _setting(
         None, "simultaneous or alternating", choices=lambda: UPDATES
     )
-    critic_steps: int | None = _setting(None, "critic steps of an alternating update")
+    critic_steps: Any = _setting(
+        None, "of an alternating update, as 5 or 5,more=100,first=25,every=500"
+    )
+    scaling: Any = _setting(None, "of the losses, as in smmd or smmd:10; or none")
+    clip: float | None = _setting(None, "bound of the discriminator's weights; 0: none")
+    gradient_clip: float = _setting(0.0, "largest gradient of a variable; 0: any")
     score: int | None = _setting(None, "width of the score")
     steps: int = _setting(100_000, "updates of the generator")
     batch_size: int = _setting(64, "real samples in a batch, and generated ones")
     size: int | None = _setting(None, "side of the images; the architecture decides")
     generator_lr: float = _setting(2e-4, "learning rate of the generator, per step")
     discriminator_lr: float = _setting(2e-4, "learning rate of the discriminator")
+    optimizer: str = _setting("adam", "of both nets", choices=lambda: OPTIMIZERS)
     beta_1: float = _setting(0.5, "of Adam")
     beta_2: float = _setting(0.999, "of Adam")
     ema: float = _setting(0.999, "decay of the generator's running average; 0: none")
@@ -99,6 +107,8 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     for key in given:
         if key not in FIELDS:
             raise ValueError(f"unknown setting {key!r}{hint(key, FIELDS)}")
+    if "loss" in given:  # by its main name, so that a run has one
+        given = {**given, "loss": losses.get(given["loss"]).name}
     settings = Settings(**{k: _checked(k, v) for k, v in given.items()})
     parameters = dict(settings.loss_parameters or {})
     loss = losses.get(settings.loss, **parameters)
@@ -122,18 +132,28 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     critic_steps = settings.critic_steps
     if critic_steps is None:
         critic_steps = loss.critic_steps if update == loss.update else 1
-    if update == "simultaneous" and critic_steps != 1:
+    critic_steps = schedule.read(critic_steps)
+    if update == "simultaneous" and critic_steps != schedule.CriticSteps(1):
         raise ValueError(
             f"a simultaneous update has one critic step, not {critic_steps}; "
             "give update alternating too"
+        )
+    penalised = _penalties(settings.penalties, loss)
+    scaled = _scaling(settings.scaling, loss)
+    if any(name == "autoencoder" for name, _ in penalised) and not checked.decoder:
+        raise ValueError(
+            "penalty 'autoencoder' wants an architecture with a 'decoder', as "
+            "li-mnist-32 has; choose such a one, or other penalties"
         )
     return dataclasses.replace(
         settings,
         architecture=checked.to_dict(),
         loss_parameters=json.loads(json.dumps(loss.parameters)),
-        penalties=_penalties(settings.penalties, loss),
+        penalties=penalised,
+        scaling=scaled,
+        clip=loss.clip or 0.0 if settings.clip is None else settings.clip,
         update=update,
-        critic_steps=critic_steps,
+        critic_steps=str(critic_steps) if critic_steps.varies else critic_steps.usual,
         score=checked.score,
         size=size,
         workdir=settings.workdir or f"runs/{settings.name}-{settings.loss}",
@@ -184,25 +204,46 @@ def _size(settings: Settings, sample: tuple[int, ...]) -> int | None:
 
 def _penalties(given: Any, loss: losses.Loss) -> list:
     """The penalties as [name, parameters] pairs: given, or the loss's own."""
-    if given is None:
-        given = list(loss.penalties)
-    if given == "none":
-        given = []
+    given = loss.penalties if given is None else given
     if isinstance(given, str):
-        given = given.split(",")
-    pairs = []
-    for item in given:
-        if isinstance(item, str):
-            name, _, weight = item.partition(":")
-            try:
-                item = name, {"weight": float(weight)} if weight else {}
-            except ValueError:
-                raise ValueError(
-                    f"a penalty is a name and a weight, as in gp:10, not {item!r}"
-                ) from None
-        name, parameters = item
-        pairs.append([name, penalties.get(name, **parameters).parameters])
+        given = [] if given == "none" else given.split(",")
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"penalties is a list, as ['gp'], not {given!r}")
+    pairs = [_pair("penalty", "gp:10", item, penalties.get) for item in given]
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"each penalty is given once, not {', '.join(names)}")
     return pairs
+
+
+def _scaling(given: Any, loss: losses.Loss) -> Any:
+    """The scaling as a [name, parameters] pair: given, or the loss's own; or none."""
+    given = loss.scaling if given is None else given
+    if given in (None, "none"):
+        return "none"
+    name, parameters = _pair("scaling", "smmd:10", given, scaling.get)
+    scaling.get(name, **parameters).check(loss)
+    return [name, parameters]
+
+
+def _pair(what: str, example: str, given: Any, get: Callable) -> list:
+    """[name, parameters] of "name", "name:number" or such a pair.
+
+    The number is the first parameter.
+    """
+    if isinstance(given, str):
+        name, _, number = given.partition(":")
+        first = next(iter(get(name).parameters))
+        try:
+            given = name, {first: float(number)} if number else {}
+        except ValueError:
+            raise ValueError(
+                f"a {what} is a name and a number, as in {example}, not {given!r}"
+            ) from None
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        raise ValueError(f"a {what} is a name or [name, parameters], not {given!r}")
+    name, parameters = given
+    return [name, get(name, **parameters).parameters]
 
 
 def _short(value: Any) -> str:

@@ -1,8 +1,13 @@
-"""Toy sets of points in the plane, all inside [-1, 1]^2, and how well they are met.
+"""Toy sets of points in [-1, 1]^2 and in [-1, 1], and how well they are met.
 
-ring    8 Gaussians on a circle
-six     six points of equal mass
-curve   a noisy Lissajous arc
+ring      8 Gaussians on a circle
+six       six points of equal mass
+curve     a noisy Lissajous arc
+mixture   half N(0, 1), half N(3, .5^2) on the line, x mapped to (x - 1) / 6
+
+"six" and "curve" are those of Benaziza, Baranova, Meziane: MMD-DCGAN, 2024, from the
+unit square by x -> 2 x - 1: lengths are twice as large here, a sigma of .05 is .1.
+"mixture" is that of the code of Binkowski et al. (2018): GaussianMix.
 """
 
 import numpy as np
@@ -13,6 +18,8 @@ RING_RADIUS, RING_STD = 0.75, 0.02
 SIX_POINTS = np.array(
     [(0.9, 0.2), (0.75, 0.8), (0.3, 0.4), (0.4, 0.7), (0.45, 0.75), (0.7, 0.5)]
 )  # in [0, 1]^2
+MIXTURE = ((0.0, 1.0), (3.0, 0.5))  # means and stds, before the map
+MIXTURE_CENTRE, MIXTURE_SCALE = 1.0, 6.0
 
 
 def ring_modes() -> np.ndarray:
@@ -46,11 +53,29 @@ def curve(n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(2 * (0.5 + 0.3 * y) - 1)
 
 
-SETS = {"ring": ring, "six": six, "curve": curve}
+def mixture(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws from two Gaussians, as often from the one as from the other, (n, 1).
+
+    One draw in 7 million lies outside [-1, 1]: further than 6 sd from 0.
+    """
+    means, stds = np.array(MIXTURE)[rng.permutation(n) % 2].T  # (n,) each
+    draws = means + stds * rng.normal(size=n)
+    return (draws[:, None] - MIXTURE_CENTRE) / MIXTURE_SCALE
+
+
+def mixture_density(x) -> np.ndarray:
+    """The density of `mixture` at x in [-1, 1], any shape."""
+    at = MIXTURE_SCALE * np.asarray(x, float)[..., None] + MIXTURE_CENTRE
+    means, stds = np.array(MIXTURE).T
+    bells = np.exp(-0.5 * ((at - means) / stds) ** 2) / (np.sqrt(2 * np.pi) * stds)
+    return MIXTURE_SCALE * bells.mean(-1)
+
+
+SETS = {"ring": ring, "six": six, "curve": curve, "mixture": mixture}
 
 
 def sample(name: str, n: int, seed: int = 0) -> np.ndarray:
-    """Points of a toy set, float32 (n, 2).
+    """Points of a toy set, float32 (n, 2), or (n, 1) for "mixture".
 
     >>> sample("six", 2).shape
     (2, 2)

@@ -16,13 +16,13 @@ def read_csv(folder):
 
 
 def read_events(folder):
-    """TensorBoard's events: {tag: [(step, value or shape of the picture)]}."""
+    """TensorBoard's events: {tag: [(step, number, numbers or shape of a picture)]}."""
     found = {}
     for path in sorted((folder / "logs").glob("events*")):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 tensor = tf.make_ndarray(value.tensor)
-                shown = tensor[2] if tensor.dtype == object else float(tensor)
+                shown = tensor[2] if tensor.dtype == object else tensor.tolist()
                 if isinstance(shown, bytes):
                     shown = tf.io.decode_png(shown).shape
                 found.setdefault(value.tag, []).append((event.step, shown))

@@ -66,3 +66,16 @@ def test_arguments_refuse_others(function, message):
     with pytest.raises(ValueError) as caught:
         choices.arguments("penalty 'gp'", function, {"wait": 1})
     assert str(caught.value) == message
+
+
+def test_what_is_made_knows_its_name_and_all_its_parameters():
+    class Penalty:
+        def __init__(self, weight=1.0, target=2.0):
+            self.weight = weight
+
+    made = choices.make("penalty", "gp", {"gp": Penalty}, {"weight": 5})
+    assert (made.weight, made.name) == (5, "gp")
+    assert made.parameters == {"weight": 5, "target": 2.0}
+    with pytest.raises(ValueError) as caught:
+        choices.make("penalty", "gpp", {"gp": Penalty}, {})
+    assert str(caught.value) == "unknown penalty 'gpp'; did you mean 'gp'?"

@@ -11,7 +11,7 @@ from PIL import Image
 from test_callbacks import read_csv, read_events
 from test_settings import SMALL
 
-from gantf import callbacks, experiment
+from gantf import callbacks, experiment, plots
 from gantf.sampler import Sampler
 
 SETTINGS = {
@@ -61,6 +61,7 @@ def test_a_run_leaves_everything(whole):
         "checkpoints",
         "generator.keras",
         "logs",
+        "losses.png",
         "metrics.csv",
         "samples",
         "scores.json",
@@ -72,9 +73,12 @@ def test_a_run_leaves_everything(whole):
         "step_000006.png",
     ]
     rows = read_csv(folder)
-    assert [int(row["step"]) for row in rows] == [1, 2, 3, 3, 4, 5, 6, 6]
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(rows[-1].values())  # evaluation and monitors beside the losses
     tags = read_events(folder)
     assert {
+        "slope/fake",
+        "spectrum/discriminator/01_conv/condition",
         "loss/generator",
         "kernel/real_fake",
         "samples",
@@ -113,6 +117,26 @@ def test_the_last_figures_are_those_of_the_saved_generator(whole):
     figures = evaluator(lambda n: sampler.generate(n, seed=1))
     for name, value in figures.items():
         assert value == pytest.approx(whole.scores[name], rel=1e-4)
+
+
+def test_both_losses_are_drawn_at_the_end(whole):
+    rows = read_csv(whole.folder)
+    points = {
+        name: [(int(r["step"]), float(r[name])) for r in rows if r[name]]
+        for name in ("generator_loss", "discriminator_loss")
+    }
+    assert [len(pairs) for pairs in points.values()] == [6, 6]
+    picture = np.asarray(Image.open(whole.folder / "losses.png"))
+    np.testing.assert_array_equal(picture, plots.curves(points))
+
+
+def test_rmsprop_is_that_of_the_codes_of_wgan_for_small_gradients():
+    optimizer = experiment._OPTIMIZERS["rmsprop"](0.5, None)
+    weight = keras.Variable([0.0])
+    optimizer.apply([keras.ops.array([1e-6])], [weight])
+    # PyTorch: .5 g / (sqrt(.01 g^2) + 1e-8) = 4.5; 5 without an epsilon. With Keras'
+    # own place for it, g / sqrt(.01 g^2 + 1e-8) would make .005.
+    assert -5 < float(weight[0]) < -4.5
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path):

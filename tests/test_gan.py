@@ -104,7 +104,7 @@ def test_alternating_step_trains_the_critic_on_fresh_batches_and_latents():
     gan.critic_step = lambda data, turn, step=gan.critic_step: (
         tf.py_function(
             lambda x, i: seen.append((float(x), int(i))),
-            [tf.reduce_sum(data), gan._index(turn)],
+            [tf.reduce_sum(data), gan._draws(turn).index],
             [],
         ),
         step(data, turn),
@@ -307,10 +307,14 @@ strategy = (tf.distribute.MirroredStrategy(names) if replicas > 1
             else tf.distribute.get_strategy())
 found = {}
 critic = {"update": "alternating", "critic_steps": 2, "penalties": ["gp"]}
+scaled = {"update": "alternating", "critic_steps": "1,more=2,first=1",
+          "scaling": "smmd", "penalties": ["witness_gp", "sobolev"],
+          "gradient_clip": 0.05, "clip": 0.2}
 for case, (make, loss, data, settings) in {
     "simultaneous": (make, "rep", batches(48, 16), {}),
     "critic": (make, "wasserstein", batches(48, 16), critic),
     "conditional": (make_conditional, "rmb", labelled(), {}),
+    "scaled": (make, "mmd_g_mix", batches(48, 16), scaled),
 }.items():
     with strategy.scope():
         gan = make(loss, **settings)
@@ -605,3 +609,338 @@ def test_default_losses_agree_with_float64_formulas():
     }.items():
         expected = references.mean_off_diagonal(references.rbf(a, b, 1.0))
         np.testing.assert_allclose(means[name], expected, rtol=1e-5)
+
+
+# ---- schedules, clipping, scalings, decoders, memory
+
+
+def gradients_of(gan, real):
+    """The discriminator's gradient of a simultaneous first step, by hand."""
+    latents = tf.random.stateless_normal((len(real), 8), [0, 0])
+    with tf.GradientTape() as tape:
+        fake = gan.generator(latents, training=True)
+        r = gan.discriminator(real, training=True)
+        with gantf.layers.spectral_updates(False):
+            f = gan.discriminator(fake, training=True)
+        loss = gan.criterion.discriminator(r, f)
+    variables = gan.discriminator.trainable_variables
+    return tape.gradient(loss, [v.value for v in variables])
+
+
+def test_critic_steps_follow_the_schedule():
+    gan = make("hinge", update="alternating", critic_steps="1,more=3,first=1,every=3")
+    seen = []
+    gan.critic_step = lambda data, turn, step=gan.critic_step: (
+        tf.py_function(lambda i: seen.append(int(i)), [gan._draws(turn).index], []),
+        step(data, turn),
+    )[1]
+    data = batches(64, 16).repeat()
+    gan.fit(data, steps_per_epoch=5, epochs=1, verbose=0)
+    # 3, 1, 1, 3, 1 turns of steps 0 to 4, each with 4 indices of its own. What the
+    # graph's turns do waits for the weights; what they tell here need not.
+    assert sorted(seen) == [0, 1, 2, 4, 8, 12, 13, 14, 16]
+
+
+def test_eager_steps_of_a_schedule_give_the_same_numbers():
+    settings = {"update": "alternating", "critic_steps": "1,more=3,first=1,every=3"}
+    one, eager = make("hinge", **settings), make("hinge", **settings)
+    eager.compile(
+        keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.1), run_eagerly=True
+    )
+    for gan in (one, eager):
+        gan.fit(batches(64, 16).repeat(), steps_per_epoch=4, epochs=1, verbose=0)
+    for a, b in zip(one.get_weights(), eager.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_count, steps", [(6, 2), (7, 2), (3, 1), (2, 1)])
+def test_an_epoch_has_the_steps_that_there_are_batches_for(batch_count, steps):
+    gan = make("hinge", update="alternating", critic_steps=3)
+    gan.fit(batches(batch_count * 8, 8), epochs=1, verbose=0)
+    assert gan.step == steps
+
+
+def test_without_critic_steps_the_features_are_fixed():
+    gan = make("mmd_g", update="alternating", critic_steps=0)
+    before = weights(gan.discriminator), weights(gan.generator)
+    history = gan.fit(batches(), epochs=1, verbose=0).history
+    assert not any(moved(before[0], weights(gan.discriminator)))
+    assert any(moved(before[1], weights(gan.generator)))
+    assert gan.step == 4  # a batch each
+    assert {"generator_loss", "discriminator_loss", "k_rr"} <= set(history)
+
+
+def test_features_that_move_every_third_step():
+    gan = make("mmd_g", update="alternating", critic_steps="0,more=1,every=3")
+    gan.fit(batches(), epochs=1, verbose=0)  # steps 0 to 3
+    assert int(gan.discriminator_optimizer.iterations) == 2
+
+
+def test_a_discriminator_without_weights_is_for_fixed_features():
+    generator = gantf.build("dense-8x8x1-tanh", (8,), name="generator")
+    flatten = gantf.build("flatten", (8, 8, 1), name="discriminator")
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(generator, flatten, loss="mmd_g")
+    assert str(caught.value) == (
+        "the discriminator has no weights to train: give update='alternating', "
+        "critic_steps=0"
+    )
+    gan = gantf.GAN(
+        generator, flatten, loss="mmd_g", update="alternating", critic_steps=0
+    )
+    gan.compile()
+    gan.fit(batches(), epochs=1, verbose=0)
+    assert gan.step == 4
+
+
+def test_weights_are_held_within_the_clip_after_each_step():
+    gan = make("hinge", update="alternating", critic_steps=2, clip=0.01)
+    gan.fit(batches(), epochs=1, verbose=0)
+    clipped = [np.abs(v).max() for v in gan.discriminator.trainable_variables]
+    assert max(clipped) == np.float32(0.01)
+    free = [np.abs(v).max() for v in gan.generator.trainable_variables]
+    assert max(free) > 0.01
+
+
+def test_gradients_are_clipped_variable_by_variable():
+    settings = {"generator_rate": 1.0, "discriminator_rate": 1.0}
+    gan, twin = make(gradient_clip=0.02, **settings), make()
+    real = images(16)
+    before = [np.array(v) for v in gan.discriminator.trainable_variables]
+    gan.train_step(tf.constant(real))
+    norms = []
+    for old, new, gradient in zip(
+        before, gan.discriminator.trainable_variables, gradients_of(twin, real)
+    ):
+        norms.append(np.linalg.norm(gradient))
+        held = gradient * min(1, 0.02 / norms[-1])
+        np.testing.assert_allclose(old - np.array(new), held, atol=2e-6)
+    assert min(norms) < 0.02 < max(norms)  # some are cut, some are not
+
+
+def test_the_losses_own_penalties_scaling_and_clip_are_taken_unless_others_are_given():
+    assert [p.name for p in make("wasserstein").penalties] == ["gp"]
+    assert make("wasserstein", penalties=()).penalties == []
+    assert make("smmd").scaling.name == "smmd"
+    assert make("smmd", scaling="none").scaling is None
+    assert make("smmd", scaling=("smmd", {"coefficient": 2.0})).scaling.parameters[
+        "coefficient"
+    ] == (2.0)
+    assert make("wgan").clip == 0.01 and make("wgan", clip=0).clip == 0
+
+
+DECODED = {**ARCHITECTURE, "decoder": "dense-8x8x2 conv3-1-tanh"}
+
+
+def make_li(**settings):
+    keras.utils.set_random_seed(1)
+    nets = gantf.build_pair(DECODED)
+    decoder = gantf.builder.build_decoder(DECODED)
+    gan = gantf.GAN(*nets, loss="li", decoder=decoder, **settings)
+    gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
+    return gan
+
+
+def test_the_decoder_learns_with_the_discriminator_and_is_not_clipped():
+    gan = make_li(update="alternating", critic_steps=2)
+    assert (gan.clip, [p.name for p in gan.penalties]) == (0.01, ["autoencoder"])
+    before = weights(gan.decoder)
+    gan.fit(batches(), epochs=2, verbose=0)
+    assert all(moved(before, weights(gan.decoder)))
+    assert max(np.abs(w).max() for w in weights(gan.decoder)) > 0.01
+    clipped = [np.abs(v).max() for v in gan.discriminator.trainable_variables]
+    assert max(clipped) <= np.float32(0.01)
+
+
+def test_what_losses_and_penalties_remember_is_saved(tmp_path):
+    gan = make("instance_noise", penalties=["sobolev"])
+    gan.fit(batches(), epochs=2, verbose=0)
+    memory = {name: float(v) for name, v in gan.memory.monitors().items()}
+    assert memory["sobolev/multiplier"] != 0
+    assert any(name.startswith("loss/") for name in memory)
+    gan.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert {n: float(v) for n, v in again.memory.monitors().items()} == memory
+    for model in (gan, again):
+        model.fit(batches(), epochs=1, verbose=0)
+    for mine, other in zip(gan.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_scalings_decoders_and_schedules_are_saved(tmp_path):
+    for i, gan in enumerate(
+        [
+            make_li(update="alternating", critic_steps="1,more=2,first=1"),
+            make("smmd", gradient_clip=1.0, clip=0.1),
+        ]
+    ):
+        gan.fit(batches(), epochs=1, verbose=0)
+        gan.save(tmp_path / f"{i}.keras")
+        again = keras.models.load_model(tmp_path / f"{i}.keras")
+        keys = ("loss", "penalties", "critic_steps", "scaling", "clip", "gradient_clip")
+        told = [json.dumps([g.get_config()[key] for key in keys]) for g in (gan, again)]
+        assert told[0] == told[1]
+        for model in (gan, again):
+            model.fit(batches(), epochs=1, verbose=0)
+        for mine, other in zip(gan.get_weights(), again.get_weights()):
+            np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (
+            {"critic_steps": "x"},
+            "critic_steps is a whole number from 0, or a schedule like "
+            "'5,more=100,first=25,every=500', not 'x'",
+        ),
+        ({"clip": -1}, "clip is a number above 0, or 0 for none, not -1"),
+        (
+            {"gradient_clip": float("nan")},
+            "gradient_clip is a number above 0, or 0 for none, not nan",
+        ),
+        ({"scaling": "smd"}, "unknown scaling 'smd'; did you mean 'smmd'?"),
+        ({"penalties": ["gp", "gp"]}, "each penalty is given once, not gp, gp"),
+    ],
+)
+def test_other_settings_are_refused_in_words(settings, message):
+    with pytest.raises(ValueError) as caught:
+        make(**settings)
+    assert str(caught.value) == message
+
+
+def sharp(net):
+    """The spectral layers' sigma over what 200 more power iterations make of it."""
+    ratios = []
+    for layer in net.layers:
+        if isinstance(layer, SpectralNormalization):
+            before = float(layer.sigma())
+            layer.iterate(200)
+            ratios.append(before / float(layer.sigma()))
+    return ratios
+
+
+@pytest.mark.parametrize("critic_steps, turns", [(0, 0), (1, 1), (3, 3)])
+def test_spectral_norms_of_the_generator_move_once_a_step(critic_steps, turns):
+    words = {**ARCHITECTURE, "generator": "dense-8x8x4-relu conv3-1-sn-tanh"}
+    keras.utils.set_random_seed(1)
+    gan = gantf.GAN(
+        *gantf.build_pair(words),
+        loss="mmd_g",
+        update="alternating",
+        critic_steps=critic_steps,
+    )
+    gan.compile()
+    seen = {"generator": [], "discriminator": []}
+    for net, calls in seen.items():
+        for layer in getattr(gan, net).layers:
+            if isinstance(layer, SpectralNormalization):
+                layer._iterate = lambda values, c=calls, f=layer._iterate: (
+                    c.append(1) or f(values)
+                )
+                break
+    data = tf.constant(images(16))
+    for turn in range(turns):
+        gan.critic_step(data, turn)
+    gan.generator_step(data)
+    assert [len(calls) for calls in seen.values()] == [1, turns]
+
+
+def test_fixed_features_are_in_inference_mode_with_spectral_norms_found():
+    words = {**ARCHITECTURE, "discriminator": "conv3-8-sn-bn-relu flatten dense-4-sn2"}
+    gan = gantf.GAN(
+        *gantf.build_pair(words), loss="mmd_g", update="alternating", critic_steps=0
+    )
+    gan.compile()
+    before = weights(gan.discriminator)
+    gan.fit(batches(), epochs=1, verbose=0)
+    assert not any(moved(before, weights(gan.discriminator)))
+    np.testing.assert_allclose(sharp(gan.discriminator), 1, rtol=1e-2)
+
+
+def test_copies_of_a_batch_have_the_labels_of_their_samples():
+    # two numbers a sample and four scores: slopes by tangents, on copies of the batch
+    words = {
+        "latent": "normal-2",
+        "sample": "2",
+        "classes": 3,
+        "generator": "dense-2",
+        "discriminator": "dense-8-tanh dense-4-cd",
+    }
+    gan = gantf.GAN(*gantf.build_pair(words), loss="smmd", classes=3)
+    real, labels = tf.random.normal((6, 2)), tf.constant([0, 1, 2, 2, 1, 0])
+    batch = gan._batch(real, real + 1, labels, gantf.batch.Draws())
+    copies = batch.score(tf.repeat(real, 2, axis=0))
+    np.testing.assert_allclose(copies[::2], batch.score(real), atol=1e-6)
+    np.testing.assert_allclose(copies[1::2], batch.score(real), atol=1e-6)
+
+
+def test_a_net_of_before_scalings_and_decoders_is_read():
+    config = make().get_config()
+    for key in ("scaling", "clip", "gradient_clip", "decoder"):
+        del config[key]
+    config["critic_steps"] = 1
+    assert gantf.GAN.from_config(config).scaling is None
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"penalties": "gp"}, "penalties is a list, as ['gp'], not 'gp'"),
+        (
+            {"penalties": [("gp",)]},
+            "penalties are names or (name, parameters), not ('gp',)",
+        ),
+        ({"scaling": ()}, "scaling are names or (name, parameters), not ()"),
+        (
+            {"scaling": "gcmmd"},
+            "scaling 'gcmmd' is for losses L_G = MMD^2 = -L_D, as 'gcmmd' or 'mmd_g', "
+            "not 'rep'",
+        ),
+        (
+            {"loss": "hinge", "scaling": "smmd_exact"},
+            "scaling 'smmd_exact' needs a loss with a kernel, as 'mmd_g', not 'hinge'",
+        ),
+        (
+            {"penalties": ["autoencoder"]},
+            "penalty 'autoencoder' needs a decoder: a net from scores to samples",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_step(settings, message):
+    with pytest.raises(ValueError) as caught:
+        make(**settings)
+    assert str(caught.value) == message
+
+
+def test_decoders_that_do_not_fit_are_refused():
+    nets = gantf.build_pair(DECODED)
+    decoder = gantf.builder.build_decoder(DECODED)
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*nets, decoder=decoder)
+    assert str(caught.value) == (
+        "a decoder is for the penalty 'autoencoder', which is not given"
+    )
+    grey = gantf.build("dense-4x4x1", (4,))
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*nets, loss="li", decoder=grey)
+    assert str(caught.value) == (
+        "the decoder maps scores (4,) to samples (8, 8, 1), not (4,) to (4, 4, 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    "get, made, what",
+    [
+        (losses.get, losses.get("rep"), "loss"),
+        (gantf.penalties.get, gantf.penalties.get("gp"), "penalty"),
+        (gantf.scaling.get, gantf.scaling.get("smmd"), "scaling"),
+    ],
+)
+def test_parameters_go_with_names(get, made, what):
+    assert get(made) is made
+    with pytest.raises(ValueError) as caught:
+        get(made, weight=3)
+    assert str(caught.value) == (
+        f"parameters go with the name of a {what}, not with one that is made: weight"
+    )

@@ -31,10 +31,21 @@ ARROWS = {
     "builder": "parts layers shapes spec words architecture",
     "kernels": "",
     "mmd": "kernels",
-    "losses": "kernels mmd",
-    "penalties": "",
+    "criteria": "kernels",
+    "discrepancies": "criteria kernels mmd",
+    "mixing": "criteria discrepancies kernels mmd",
+    "losses": "criteria discrepancies kernels mixing",
+    "inputs": "",
+    "replicas": "inputs layers",
+    "batch": "layers replicas",
+    "penalties": "batch layers replicas",
+    "jacobian": "",
+    "gcmmd": "kernels",
+    "scaling": "batch discrepancies gcmmd jacobian kernels replicas",
     "sampler": "architecture layers",
-    "gan": "losses penalties layers architecture sampler",
+    "schedule": "",
+    "gan": "batch inputs replicas losses penalties scaling schedule layers "
+    "architecture sampler",
     "images": "",
     "readers": "images",
     "toy": "",
@@ -45,10 +56,19 @@ ARROWS = {
     "files": "",
     "plots": "files",
     "callbacks": "plots evaluate files",
-    "settings": "architecture features gan losses penalties",
+    "monitors": "callbacks inputs mmd",
+    "settings": "architecture features gan losses penalties scaling schedule",
     "experiment": "gan builder datasets callbacks evaluate features architecture "
-    "shapes spec losses penalties plots settings files",
-    "commandline": "experiment settings datasets",  # the flags of my_tests and tools
+    "shapes spec losses monitors penalties plots schedule settings files",
+    "theory": "",
+    "theory.distances": "",
+    "theory.pointmass": "plots theory theory.distances",
+    "theory.critics": "kernels mmd",
+    "theory.scores": "metrics",
+    "theory.bias": "metrics plots theory theory.critics theory.scores",
+    "theory.particles": "kernels losses mmd plots",
+    "theory.points": "builder datasets gan losses mmd plots toy",
+    "commandline": "experiment settings datasets files",  # the flags of my_tests
 }
 # Modules that load neither TensorFlow nor Keras, whatever they import.
 WORDS = "choices words spec reference shapes architecture".split()
@@ -56,6 +76,7 @@ WORDS = "choices words spec reference shapes architecture".split()
 # TensorFlow's graphs with what only TensorFlow has.
 BACKENDS = "layers layers.attention layers.conditional layers.convolution layers.plain "
 BACKENDS += "layers.operators layers.spectral parts builder kernels mmd losses metrics"
+BACKENDS += " criteria discrepancies mixing"
 BACKENDS = BACKENDS.split()
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard"}
 

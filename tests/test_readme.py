@@ -8,7 +8,7 @@ import pytest
 
 import architectures
 import gantf
-from gantf import losses, spec, words
+from gantf import losses, penalties, scaling, spec, words
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,8 +26,16 @@ def test_nothing_is_left_to_fill_in():
 
 
 def test_every_loss_is_listed():
-    listed = re.findall(r"^\| (`.*?) \|", README, re.M)
+    table = README.partition("### Losses")[2].partition("A loss brings")[0]
+    listed = re.findall(r"^\| (`.*?) \|", table, re.M)
     assert set(re.findall(r"`(\w+)`", " ".join(listed))) == set(losses.names())
+    assert f"{len(losses.names())} losses" in README
+
+
+@pytest.mark.parametrize("kind, row", [(penalties, "penalties"), (scaling, "scalings")])
+def test_every_penalty_and_scaling_is_listed(kind, row):
+    (row,) = re.findall(rf"^\| {row} \|(.*)", README, re.M)
+    assert re.findall(r"`(\w+)`", row) == kind.names()
 
 
 def test_the_nets_in_words_build():
@@ -75,7 +83,7 @@ def test_the_families_named_are_those_of_the_zoo():
     table = README.partition("## The zoo")[2].partition("###")[0]
     families = re.findall(r"`([a-z0-9-]+\*)`", table)
     found = [name for family in families for name in architectures.names(family)]
-    own = {"mlp-2d"}
+    own = {"mlp-1d", "mlp-2d"}
     assert set(found) | own == set(architectures.names())
     assert f"{len(architectures.names())} nets" in README
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gantf import settings
+from gantf import penalties, scaling, settings
 
 SMALL = {
     "latent": "normal-4",
@@ -18,7 +18,7 @@ def test_the_loss_decides_score_penalties_and_update():
     resolved = settings.resolve({"architecture": SMALL, "loss": "wasserstein"})
     assert resolved.score == 1
     assert resolved.architecture["discriminator"].endswith("dense-1-sn")
-    assert resolved.penalties == [["gp", {"weight": 10.0, "target": 1.0}]]
+    assert resolved.penalties == [["gp", penalties.get("gp").parameters]]
     assert (resolved.update, resolved.critic_steps) == ("alternating", 5)
     assert resolved.workdir == "runs/gan-wasserstein"
 
@@ -48,7 +48,38 @@ def test_what_is_given_stands():
     assert resolved.penalties == [] and resolved.critic_steps == 1
     assert resolved.workdir == "elsewhere"
     weighted = settings.resolve({"architecture": SMALL, "penalties": "gp:0.5"})
-    assert weighted.penalties == [["gp", {"weight": 0.5, "target": 1.0}]]
+    assert weighted.penalties == [["gp", penalties.get("gp", weight=0.5).parameters]]
+
+
+def test_other_names_of_a_loss_are_the_same_run():
+    resolved = settings.resolve({"architecture": SMALL, "loss": "rep_b"})
+    assert (resolved.loss, resolved.workdir) == ("rmb", "runs/gan-rmb")
+
+
+def test_scaling_clip_and_critic_steps_come_from_the_loss():
+    smmd = settings.resolve({"architecture": SMALL, "loss": "smmd"})
+    assert smmd.scaling == ["smmd", scaling.get("smmd").parameters]
+    assert (smmd.clip, smmd.critic_steps) == (0.0, "5,more=10,first=20,every=500")
+    plain = settings.resolve({"architecture": SMALL, "loss": "smmd", "scaling": "none"})
+    assert plain.scaling == "none"
+    other = settings.resolve({"architecture": SMALL, "scaling": "smmd:3"})
+    assert other.scaling[1]["coefficient"] == 3
+    slope = settings.resolve({"architecture": SMALL, "scaling": "slope:.5"})
+    assert slope.scaling[1]["weight"] == 0.5
+    wgan = settings.resolve({"architecture": SMALL, "loss": "wgan"})
+    assert (wgan.clip, wgan.penalties, wgan.scaling) == (0.01, [], "none")
+    free = settings.resolve({"architecture": SMALL, "loss": "wgan", "clip": 0})
+    assert free.clip == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"loss": "li"}, {"loss": "smmd"}, {"penalties": "gp,feature_l2:2"}]
+)
+def test_what_losses_bring_is_resolved_once(given):
+    small = {**SMALL, "decoder": "dense-8x8x1-tanh"}
+    resolved = settings.resolve({"architecture": small, **given})
+    again = settings.resolve(json.loads(json.dumps(resolved.to_dict())))
+    assert again.to_dict() == resolved.to_dict()
 
 
 def test_resolving_is_done_once_and_survives_json():
@@ -103,8 +134,35 @@ def test_a_run_may_go_on_with_more_steps_only():
         ({"penalties": "gpp"}, "unknown penalty 'gpp'; did you mean 'gp'?"),
         (
             {"penalties": "gp:x"},
-            "a penalty is a name and a weight, as in gp:10, not 'gp:x'",
+            "a penalty is a name and a number, as in gp:10, not 'gp:x'",
         ),
+        (
+            {"loss": "li"},
+            "penalty 'autoencoder' wants an architecture with a 'decoder', as "
+            "li-mnist-32 has; choose such a one, or other penalties",
+        ),
+        ({"penalties": "gp,gp:3"}, "each penalty is given once, not gp, gp"),
+        ({"penalties": 5}, "penalties is a list, as ['gp'], not 5"),
+        (
+            {"penalties": [["gp"]]},
+            "a penalty is a name or [name, parameters], not ['gp']",
+        ),
+        (
+            {"loss": "hinge", "scaling": "gcmmd"},
+            "scaling 'gcmmd' needs a loss with a kernel, as 'mmd_g', not 'hinge'",
+        ),
+        ({"scaling": "smd"}, "unknown scaling 'smd'; did you mean 'smmd'?"),
+        (
+            {"scaling": "smmd:x"},
+            "a scaling is a name and a number, as in smmd:10, not 'smmd:x'",
+        ),
+        (
+            {"critic_steps": "5,more=1"},
+            "critic_steps has 'more' together with 'first' or 'every', not as in "
+            "'5,more=1'",
+        ),
+        ({"optimizer": "adm"}, "unknown optimizer 'adm'; did you mean 'adam'?"),
+        ({"clip": -1}, "clip is a number from 0, not -1"),
         (
             {"loss": "hinge", "score": 4},
             "loss 'hinge' needs a score of width 1, not 4; leave score out, or choose "

@@ -60,11 +60,46 @@ def test_curve_is_shuffled():
 @pytest.mark.parametrize("name", toy.SETS)
 def test_every_set_is_repeatable_and_inside_the_square(name):
     points = toy.sample(name, 5000, seed=3)
-    assert points.shape == (5000, 2)
+    assert points.shape == (5000, 1 if name == "mixture" else 2)
     assert points.dtype == np.float32
     assert abs(points).max() < 1
     np.testing.assert_array_equal(points, toy.sample(name, 5000, seed=3))
     assert (points != toy.sample(name, 5000, seed=4)).any()
+
+
+def test_mixture_has_the_moments_of_its_law():
+    """Half N(0, 1), half N(3, .5^2): mean 1.5, variance .5 (1 + .25) + 1.5^2, third
+    central moment .5 (-1.5) (2.25 + 3) + .5 (1.5) (2.25 + .75) = -1.6875; mapped to
+    (x - 1) / 6. Bounds of 5 sd of the means of 40,000 draws: each of the four false
+    in at most 6 of 10 million."""
+    n = 40_000
+    x = toy.sample("mixture", n)[:, 0].astype(float)
+    mean, variance, third = 0.5 / 6, 2.875 / 36, -1.6875 / 216
+    centred = x - mean
+    for power, truth in [(1, 0.0), (2, variance), (3, third)]:
+        values = centred**power
+        assert abs(values.mean() - truth) < 5 * values.std() / np.sqrt(n)
+    # Above x = 2 lie Phi(2) of the one half and 1 - Phi(2) of the other.
+    above = 0.5 * 0.977249868 + 0.5 * 0.022750132
+    assert abs((x > 1 / 6).mean() - above) < 5 * np.sqrt(above * (1 - above) / n)
+
+
+def test_mixture_without_noise_is_its_two_means():
+    points = toy.mixture(4, NoNoise())
+    np.testing.assert_allclose(points, [[-1 / 6], [1 / 3], [-1 / 6], [1 / 3]])
+
+
+def test_the_density_of_the_mixture():
+    """At x = 0 and 3 of the line, by hand; and its mass on [-1, 1], by trapezes."""
+    bell = 6 / np.sqrt(2 * np.pi)
+    expected = [
+        bell * (0.5 + 0.5 * np.exp(-18) / 0.5),
+        bell * (0.5 * np.exp(-4.5) + 0.5 / 0.5),
+    ]
+    np.testing.assert_allclose(toy.mixture_density([-1 / 6, 1 / 3]), expected)
+    line = np.linspace(-1, 1, 2001)
+    mass = toy.mixture_density(line).sum() * (line[1] - line[0])
+    assert mass == pytest.approx(1, abs=1e-6)
 
 
 def test_coverage():

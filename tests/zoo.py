@@ -113,6 +113,38 @@ LOSSES = [  # (name, parameters)
     ("logistic", {}),
     ("hinge", {}),
     ("wasserstein", {}),
+    ("wgan", {}),
+    ("swgan", {}),
+    ("sobolev", {}),
+    ("dragan", {}),
+    ("lsgan", {}),
+    ("lsgan", {"a": -1.0, "b": 1.0, "c": 0.0}),
+    ("rep_gp", {}),
+    ("rep_ds", {}),
+    ("rep_ds", {"rep_weights": (2.0, 1.0), "kernel": "rq:1"}),
+    ("rmb_gp", {}),
+    ("rmb_ds", {}),
+    ("mmd", {}),
+    ("mmd", {"kernel": "rq:.1,1,10+dot", "estimator": "constant_diagonal"}),
+    ("smmd", {}),
+    ("gcmmd", {}),
+    ("li", {}),
+    ("li", {"rank_weight": 0.5, "kernel": "rbf:2"}),
+    ("cramer", {}),
+    ("reddit_cramer", {}),
+    ("mmd_g_xn", {}),
+    ("mmd_g_xn", {"spread": 2.0, "kernel": "2*rbf:1", "estimator": "biased"}),
+    ("mmd_g_mix", {}),
+    ("sgm", {}),
+    ("rand_mmd_g", {}),
+    ("rand_g", {}),
+    ("rand_g", {"omegas": (0.5, 0.5), "spread": 3.0}),
+    ("rand_g_mix", {}),
+    ("rgb", {}),
+    ("rgb", {"rep_weights": (-1.0, -2.0), "betas": (0.7, 0.8)}),
+    ("sym_rg", {}),
+    ("sym_rg_mix", {}),
+    ("instance_noise", {}),
 ]
 
 KERNELS = [
@@ -156,6 +188,8 @@ ARCHITECTURES = {
     # By hand. Generator: 17 * 128 + 129 * 128 + 129 * 2. Discriminator:
     # 3 * 128 + 129 * 128 + 129 * score.
     "mlp-2d": (18_946, {16: 18_960, 1: 17_025}),
+    # The same with one number a point: 129 less in the one, 128 less in the other.
+    "mlp-1d": (18_817, {16: 18_832, 1: 16_897}),
     # Binkowski et al. (2018), their code.
     "binkowski-dcgan-28": (4_511_617, {16: 4_336_144, 1: 4_305_409, 256: 4_827_904}),
     "binkowski-dcgan-28-small": (4_511_617, {16: 277_648, 1: 269_953}),
@@ -193,6 +227,9 @@ ARCHITECTURES = {
     # Oh-My-GAN, its notebooks.
     "omg-mnist-64": (3_575_617, {1: 2_764_481}),
     "omg-celeba-64": (3_577_667, {1: 2_766_529}),
+    # A layer norm has two weights a channel, as a batch norm.
+    "omg-mnist-64-gp": (3_575_617, {1: 2_764_481}),
+    "omg-celeba-64-gp": (3_577_667, {1: 2_766_529}),
     # Benaziza et al. (2024), their notebooks.
     "benaziza-dcgan-28": (3_573_696, {1: 661_248}),
     "benaziza-body-28": (3_573_696, {2304: 657_152}),

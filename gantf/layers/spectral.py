@@ -159,6 +159,11 @@ class SpectralNormalization(keras.layers.Wrapper):
         """
         return self._sigma(self._values())
 
+    def iterate(self, times: int = 1) -> None:
+        """Does power iterations now, as each step of a training does."""
+        for _ in range(times):
+            self.vector.assign(self._iterate(self._values()))
+
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
 

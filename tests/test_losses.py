@@ -534,7 +534,10 @@ USAGE = {  # of those that want more than a simultaneous update
     "smmd": {"scaling": ("smmd", {}), "critic_steps": STEPS[1]},
     "gcmmd": {"scaling": ("gcmmd", {}), "critic_steps": STEPS[1]},
     "swgan": {"scaling": ("swgan", {}), "critic_steps": STEPS[1]},
-    "sobolev": {"penalties": (("sobolev", {}),), "critic_steps": STEPS[1]},
+    "sobolev": {
+        "penalties": (("sobolev", {}), ("kernel_l2", {})),
+        "critic_steps": STEPS[1],
+    },
     "wgan": {"clip": 0.01, "critic_steps": 5},
     "wasserstein": {"penalties": (("gp", {"weight": 10.0}),), "critic_steps": 5},
     "dragan": {"penalties": (("dragan", {}),)},

@@ -167,8 +167,8 @@ def _read(defaults, find_architecture, argv, variants) -> tuple[dict[str, Any], 
         if value in table:
             given = _varied(given, value, table[value])
             flagged.pop(flag, None)
-        elif values[flag].present and flag not in settings.FIELDS:
-            choose(flag, value, table)
+        elif values[flag].present:
+            choose(flag, value, {**table, **dict.fromkeys(_choices(flag))})
     for decider, decided in _DECIDED.items():
         if flagged.get(decider, given.get(decider)) != given.get(decider):
             given = {k: v for k, v in given.items() if k not in (*decided, "workdir")}
@@ -206,8 +206,8 @@ def _define(defaults: Mapping[str, Any], variants) -> flags.FlagValues:
         default = defaults.get(name, field.default)
         default = None if kind == "Any" else default
         words = field.metadata["help"]
-        if "choices" in field.metadata:
-            known = [*field.metadata["choices"](), *variants.get(name, ())]
+        known = [*_choices(name), *variants.get(name, ())]
+        if known:
             words += f": {', '.join(known)}"
         _DEFINE[kind](name, default, words, flag_values=values)
     flags.DEFINE_string(
@@ -218,6 +218,12 @@ def _define(defaults: Mapping[str, Any], variants) -> flags.FlagValues:
     )
     flags.DEFINE_boolean("help", False, "print the flags", flag_values=values)
     return values
+
+
+def _choices(name: str) -> list[str]:
+    """The words that a setting takes; none where there is no such setting."""
+    field = settings.FIELDS.get(name)
+    return list(field.metadata.get("choices", list)()) if field else []
 
 
 def _stored(path: str) -> dict[str, Any]:

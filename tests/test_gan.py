@@ -307,8 +307,9 @@ strategy = (tf.distribute.MirroredStrategy(names) if replicas > 1
             else tf.distribute.get_strategy())
 found = {}
 scaled = {"update": "alternating", "critic_steps": "1,more=2,first=1",
-          "scaling": "smmd", "penalties": ["sobolev"],
-          "gradient_clip": 0.05, "clip": 0.2}
+          "scaling": "smmd", "penalties": ["gp", "witness_gp", "sobolev"],
+          "gradient_clip": 0.05, "clip": 0.2, "generator_rate": 0.01,
+          "discriminator_rate": 0.02}  # at more, rounding grows past the bounds
 for case, (make, loss, data, settings) in {
     "simultaneous": (make, "rep", batches(48, 16), {}),
     "conditional": (make_conditional, "rmb", labelled(), {}),

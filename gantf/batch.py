@@ -98,6 +98,17 @@ class Batch:
         rows = (whole_size(self.real), *shape)
         return share(self.draws.uniform(stream, rows))
 
+    def between(self) -> tf.Tensor:
+        """Samples u real + (1 - u) fake, one u ~ U[0, 1] each: float32, (n, ...)."""
+        real, fake = tf.cast(self.real, tf.float32), tf.cast(self.fake, tf.float32)
+        u = per_sample(self.uniform("mixing"), real)
+        return u * real + (1.0 - u) * fake
+
+
+def per_sample(numbers: Any, samples: Any) -> Any:
+    """One number a sample, (n,), in the rank of the samples."""
+    return tf.reshape(numbers, [-1] + [1] * (len(samples.shape) - 1))
+
 
 class Memory(keras.layers.Layer):
     """What losses and penalties remember between steps: numbers that are saved.

@@ -174,7 +174,7 @@ class Root(MMD):
         )
 
     def generator(self, real, fake):
-        return root(super().generator(real, fake)) + self.rank_weight * _rank(
+        return kernels.root(super().generator(real, fake)) + self.rank_weight * _rank(
             real, fake
         )
 
@@ -200,7 +200,8 @@ class Cramer(Loss):
 
     def generator(self, real, fake):
         r, f, other = _triples(real, fake)
-        return ops.mean(_norm(r - f) + _norm(r - other) - _norm(f - other))
+        norms = kernels.norms
+        return ops.mean(norms(r - f) + norms(r - other) - norms(f - other))
 
     def discriminator(self, real, fake):
         r, f, other = _triples(real, fake)
@@ -209,8 +210,8 @@ class Cramer(Loss):
     def witness(self, points, real, fake):
         """mean_j |t - f_j| - |t|."""
         points, fake = as_float(points), as_float(fake)
-        distances = root(kernels.squared_distances(points, fake))
-        return ops.mean(distances, axis=1) - _norm(points)
+        distances = kernels.root(kernels.squared_distances(points, fake))
+        return ops.mean(distances, axis=1) - kernels.norms(points)
 
 
 class Surrogate(Cramer):
@@ -330,12 +331,6 @@ def bounded_loss(
     return loss
 
 
-def root(squares: Any) -> Any:
-    """The square root of what is above 0, else 0; with gradient 0 there."""
-    above = squares > 0
-    return ops.where(above, ops.sqrt(ops.where(above, squares, 1.0)), 0.0)
-
-
 def repulsive_weights(value: Any) -> tuple[float, float]:
     """The parameter (w0, w1) of repulsive losses."""
     return pair(
@@ -373,12 +368,8 @@ def _rank(real, fake):
     return -ops.mean(ops.relu(gaps))
 
 
-def _norm(rows):
-    return root(ops.sum(ops.square(rows), axis=-1))
-
-
 def _critic(u, other):
-    return _norm(u - other) - _norm(u)
+    return kernels.norms(u - other) - kernels.norms(u)
 
 
 def _triples(real, fake):

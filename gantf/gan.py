@@ -410,10 +410,7 @@ class GAN(keras.Model):
         if not steps.varies:
             return steps.usual
         step = tf.cast(self.generator_optimizer.iterations.value, tf.int32)
-        special = step < steps.first
-        if steps.every:
-            special |= step % steps.every == 0
-        return tf.where(special, steps.more, steps.usual)
+        return tf.where(steps.special(step), steps.more, steps.usual)
 
     def _draws(self, turn: Any) -> Draws:
         """The random numbers of this turn: the same on all replicas."""

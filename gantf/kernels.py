@@ -105,7 +105,7 @@ class _Pairs:
 
     @functools.cached_property
     def norms(self):  # |a| + |b|
-        return _norms(self.x)[:, None] + _norms(self.y)
+        return norms(self.x)[:, None] + norms(self.y)
 
 
 class _Twins(_Pairs):
@@ -121,7 +121,7 @@ class _Twins(_Pairs):
 
     @functools.cached_property
     def norms(self):
-        return _norms(self.x) + _norms(self.y)
+        return norms(self.x) + norms(self.y)
 
 
 def squared_distances(x: Any, y: Any) -> Any:
@@ -144,14 +144,15 @@ def rows(*samples: Any) -> list[Any]:
     return [ops.cast(tensor, dtype) for tensor in tensors]
 
 
-def _root(squares):
-    """The square root, with gradient 0 at 0."""
+def root(squares: Any) -> Any:
+    """The square root of what is above 0, else 0; with gradient 0 there."""
     positive = squares > 0
     return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
-def _norms(x):
-    return _root(ops.sum(ops.square(x), axis=-1))
+def norms(x: Any) -> Any:
+    """The Euclidean norm of each row, with gradient 0 at 0: (n, d) -> (n,)."""
+    return root(ops.sum(ops.square(x), axis=-1))
 
 
 def _rbf(pairs, s):
@@ -163,11 +164,11 @@ def _rq(pairs, a):
 
 
 def _laplace(pairs, s):
-    return ops.exp(-_root(pairs.squares) / s)
+    return ops.exp(-root(pairs.squares) / s)
 
 
 def _distance(pairs, _):
-    return pairs.norms - _root(pairs.squares)
+    return pairs.norms - root(pairs.squares)
 
 
 def _dot(pairs, c):

@@ -195,7 +195,21 @@ class Symmetric(Random):
         return loss, 0.5 * (sides[0] + sides[1]) - loss, {}
 
 
-class Mixed(Random):
+class _Watching(Random):
+    """A loss with a random kernel that watches whether L_G is above a threshold."""
+
+    def __init__(
+        self,
+        threshold: float = 0.2,
+        spread: float = 1.0,
+        omegas: tuple[float, float] = (0.05, 0.85),
+        estimator: str = "ustat",
+    ):
+        super().__init__(spread, omegas, estimator)
+        self.threshold = number("threshold", threshold)
+
+
+class Mixed(_Watching):
     """As "rand_g", but R in L_D is that of scores of which some are swapped.
 
     L_G = R,    L_D = N(r) - R_mixed; how many are swapped as for "mmd_g_mix". The beta
@@ -207,16 +221,6 @@ class Mixed(Random):
     """
 
     state = MixedMMD.state
-
-    def __init__(
-        self,
-        threshold: float = 0.2,
-        spread: float = 1.0,
-        omegas: tuple[float, float] = (0.05, 0.85),
-        estimator: str = "ustat",
-    ):
-        super().__init__(spread, omegas, estimator)
-        self.threshold = number("threshold", threshold)
 
     def step(self, real, fake, state, draws):
         real, fake = as_float(real), as_float(fake)
@@ -294,7 +298,7 @@ class RandomBounded(_RandomKernel):
         return ops.clip(super().beta(real, fake, omega), *self.betas)
 
 
-class InstanceNoise(Random):
+class InstanceNoise(_Watching):
     """As "rand_g", on scores with noise, N(0, log(1 + s)^2) on each number.
 
     Both losses see the same noise. The better the generator, the less: after every step
@@ -307,16 +311,6 @@ class InstanceNoise(Random):
     """
 
     state = {"average": 0.0, "noise": 0.0}
-
-    def __init__(
-        self,
-        threshold: float = 0.2,
-        spread: float = 1.0,
-        omegas: tuple[float, float] = (0.05, 0.85),
-        estimator: str = "ustat",
-    ):
-        super().__init__(spread, omegas, estimator)
-        self.threshold = number("threshold", threshold)
 
     def step(self, real, fake, state, draws):
         real, fake = as_float(real), as_float(fake)

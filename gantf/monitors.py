@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from gantf import mmd
 from gantf.callbacks import Records
-from gantf.inputs import check_labels, samples
+from gantf.inputs import check_labels, run, samples
+from gantf.jacobian import row_squares
+from gantf.penalties import slopes
 
 # Of the largest singular value; what is below is the rounding of float32 weights.
 _SMALLEST = 1e-7
@@ -215,23 +217,15 @@ class Slopes(_Monitor):
 
 def _norms(generator, discriminator, real, latents, labels) -> dict[str, tf.Tensor]:
     """The norm at each sample, (n,), of real samples and of those of the latents."""
-    fake = _infer(generator, latents, labels)
+    fake = run(generator, latents, labels, training=False)
+
+    def score(x):
+        return run(discriminator, x, labels, training=False)
+
     return {
-        name: _norm(discriminator, tf.cast(x, tf.float32), labels)
+        name: tf.sqrt(row_squares(slopes(score, x)))
         for name, x in {"real": real, "fake": fake}.items()
     }
-
-
-def _norm(net, x, labels):
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        total = tf.reduce_sum(tf.cast(_infer(net, x, labels), tf.float32))
-    slopes = tape.gradient(total, x)
-    return tf.norm(tf.reshape(slopes, (tf.shape(x)[0], -1)), axis=1)
-
-
-def _infer(net, x, labels):
-    return net(x if len(net.inputs) == 1 else [x, labels], training=False)
 
 
 class Saturation(_Monitor):

@@ -21,8 +21,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gantf.batch import Batch
+from gantf.batch import Batch, per_sample
 from gantf.choices import check_made, choose, make, show
+from gantf.jacobian import row_squares
 from gantf.layers import spectral_updates
 from gantf.replicas import gather, share
 
@@ -122,9 +123,7 @@ class _GradientPenalty(Penalty):
 
     def points(self, batch: Batch) -> Any:
         """Where the critic is differentiated, (n, ...)."""
-        u = _column(batch.uniform("mixing"), batch.real)
-        real, fake = tf.cast(batch.real, tf.float32), tf.cast(batch.fake, tf.float32)
-        return u * real + (1.0 - u) * fake
+        return batch.between()
 
     def critic(self, batch: Batch) -> Callable[[Any], Any]:
         """What is differentiated there."""
@@ -207,7 +206,7 @@ class _LocalPenalty(_GradientPenalty):
         real = tf.cast(batch.real, tf.float32)
         centred = real - _whole_mean(real)
         std = tf.sqrt(_whole_mean(tf.square(centred)))
-        u = _column(batch.uniform("mixing"), real)
+        u = per_sample(batch.uniform("mixing"), real)
         return real + u * self.scale * std * batch.uniform("noise", *real.shape[1:])
 
 
@@ -396,11 +395,6 @@ def _number(key: str, value: Any) -> float:
     return float(value)
 
 
-def _column(numbers: Any, samples: Any) -> Any:
-    """One number a sample, (n,), in the rank of the samples."""
-    return tf.reshape(numbers, [-1] + [1] * (len(samples.shape) - 1))
-
-
 def _length(rows: Any, axes: list[int]) -> Any:
     """The norm over these axes, with a slope at 0."""
     return tf.sqrt(tf.reduce_sum(tf.square(rows), axis=axes) + _FLOOR)
@@ -408,8 +402,7 @@ def _length(rows: Any, axes: list[int]) -> Any:
 
 def _squares(critic: Callable[[Any], Any], points: Any) -> Any:
     """|grad critic|^2 of each point, (n,)."""
-    slope = slopes(critic, points)
-    return tf.reduce_sum(tf.square(slope), axis=NORMS["sample"](len(slope.shape)))
+    return row_squares(slopes(critic, points))
 
 
 def _whole_mean(rows: Any) -> Any:

@@ -68,17 +68,11 @@ class Scaling:
         raise NotImplementedError
 
 
-def _between(batch):
-    real, fake = tf.cast(batch.real, tf.float32), tf.cast(batch.fake, tf.float32)
-    u = tf.reshape(batch.uniform("mixing"), [-1] + [1] * (len(real.shape) - 1))
-    return u * real + (1.0 - u) * fake
-
-
 _MEASURES = {  # name -> the samples whose laws are mixed by equal parts
     "real": lambda batch: [batch.real],
     "fake": lambda batch: [batch.fake],
     "both": lambda batch: [batch.real, batch.fake],
-    "between": lambda batch: [_between(batch)],
+    "between": lambda batch: [batch.between()],
 }
 
 

@@ -50,8 +50,12 @@ class CriticSteps:
 
     def at(self, step: int) -> int:
         """The critic steps before the generator's update number `step`, from 0."""
-        special = step < self.first or (self.every and step % self.every == 0)
-        return self.more if self.varies and special else self.usual
+        return self.more if self.varies and self.special(step) else self.usual
+
+    def special(self, step: Any) -> Any:
+        """Whether `more` is meant for the update number `step`, or a tensor of it."""
+        early = step < self.first
+        return early | (step % self.every == 0) if self.every else early
 
     def batches(self, step: int) -> int:
         """How many batches the updates before number `step` have used."""

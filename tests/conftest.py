@@ -1,5 +1,6 @@
 """Seeds, and a quiet TensorFlow, for all tests."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -47,3 +48,17 @@ def in_process():
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tool():
+    """The module of a command line of tools/, by its name."""
+
+    def load(name):
+        path = Path(__file__).parents[1] / f"tools/{name}.py"
+        found = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        return module
+
+    return load

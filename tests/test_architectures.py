@@ -1,8 +1,6 @@
 """The zoo: generic checks over the one list of all architectures."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import pytest
 import zoo
@@ -198,12 +196,8 @@ def test_unknown_names_are_refused_in_words(name, message):
 
 
 @pytest.fixture(scope="module")
-def show_net():
-    path = Path(__file__).parents[1] / "tools/show_net.py"
-    found = importlib.util.spec_from_file_location("show_net", path)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+def show_net(tool):
+    return tool("show_net")
 
 
 def test_show_net_has_the_sizes_of_all_on_a_line_each(show_net):

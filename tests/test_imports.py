@@ -38,7 +38,7 @@ ARROWS = {
     "inputs": "",
     "replicas": "inputs layers",
     "batch": "layers replicas",
-    "penalties": "batch layers replicas",
+    "penalties": "batch jacobian layers replicas",
     "jacobian": "",
     "gcmmd": "kernels",
     "scaling": "batch discrepancies gcmmd jacobian kernels replicas",
@@ -56,7 +56,7 @@ ARROWS = {
     "files": "",
     "plots": "files",
     "callbacks": "plots evaluate files",
-    "monitors": "callbacks inputs mmd",
+    "monitors": "callbacks inputs jacobian mmd penalties",
     "settings": "architecture features gan losses penalties scaling schedule",
     "experiment": "gan builder datasets callbacks evaluate features architecture "
     "shapes spec losses monitors penalties plots schedule settings files",

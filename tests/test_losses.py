@@ -1,6 +1,5 @@
 """Losses against golden values and float64 NumPy, near and far."""
 
-import importlib.util
 import itertools
 import json
 from pathlib import Path
@@ -958,12 +957,8 @@ def test_bounds_hold_between_real_and_fake_only_where_they_repel():
 
 
 @pytest.fixture(scope="module")
-def show_losses():
-    path = Path(__file__).parents[1] / "tools/show_losses.py"
-    found = importlib.util.spec_from_file_location("show_losses", path)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+def show_losses(tool):
+    return tool("show_losses")
 
 
 def test_the_table_names_for_every_loss_a_test_that_is_there(show_losses):

@@ -3,6 +3,7 @@
 # make test-all  the slow tests too
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
@@ -17,10 +18,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n $(JOBS) --dist loadfile
 
 test-all: $(VENV)/installed-test
-	$(RUN) -m pytest -q -m "slow or not slow"
+	$(RUN) -m pytest -q -n $(JOBS) --dist loadfile -m "slow or not slow"
 
 clean:
 	rm -rf $(VENV) build *.egg-info

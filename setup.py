@@ -11,7 +11,7 @@ DATA = [  # by name: data/ is also where users put sets of their own
     "mnistnet.json",
     "README.md",
 ]
-TESTS = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
+TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9"]
 
 setup(
     name="gantf",

@@ -51,7 +51,8 @@ ARROWS = {
     "toy": "",
     "datasets": "readers toy",
     "features": "builder readers",
-    "metrics": "kernels mmd",
+    "metrics": "kernels pyramids",
+    "pyramids": "",
     "evaluate": "features metrics datasets plots",
     "files": "",
     "plots": "files",
@@ -76,7 +77,7 @@ WORDS = "choices words spec reference shapes architecture".split()
 # TensorFlow's graphs with what only TensorFlow has.
 BACKENDS = "layers layers.attention layers.conditional layers.convolution layers.plain "
 BACKENDS += "layers.operators layers.spectral parts builder kernels mmd losses metrics"
-BACKENDS += " criteria discrepancies mixing"
+BACKENDS += " criteria discrepancies mixing pyramids"
 BACKENDS = BACKENDS.split()
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard"}
 

@@ -14,6 +14,7 @@ _MODULES = (
     "callbacks",
     "commandline",
     "datasets",
+    "decay",
     "evaluate",
     "experiment",
     "features",

@@ -50,6 +50,7 @@ ARROWS = {
     "readers": "images",
     "toy": "",
     "datasets": "readers toy",
+    "decay": "criteria files kernels mmd",
     "features": "builder readers",
     "metrics": "kernels pyramids",
     "pyramids": "",

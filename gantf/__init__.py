@@ -29,6 +29,7 @@ _MODULES = (
     "metrics",
     "mmd",
     "monitors",
+    "networks",
     "parts",
     "penalties",
     "plots",

@@ -28,6 +28,13 @@ def seeded():
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Nothing is kept in the user's own cache, nor taken from it."""
+    os.environ["GANTF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.pop("GANTF_INCEPTION", None)
+
+
 @pytest.fixture
 def in_process():
     """Runs code in a Python of its own; gives what its last line prints as JSON."""

@@ -16,7 +16,7 @@ TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", *FE
 
 setup(
     name="gantf",
-    version="0.3.0",
+    version="0.4.0",
     description="A GAN model zoo for TensorFlow and Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

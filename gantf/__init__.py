@@ -12,6 +12,7 @@ _MODULES = (
     "batch",
     "builder",
     "callbacks",
+    "checkpoints",
     "commandline",
     "datasets",
     "decay",
@@ -32,10 +33,13 @@ _MODULES = (
     "networks",
     "parts",
     "penalties",
+    "pictures",
     "plots",
     "readers",
     "replicas",
+    "report",
     "sampler",
+    "samples",
     "scaling",
     "schedule",
     "settings",
@@ -52,7 +56,7 @@ _NAMES = {
     "build_pair": "builder",
 }
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

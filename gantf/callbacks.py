@@ -1,17 +1,14 @@
-"""What happens beside the steps of a run: figures, pictures, checkpoints, the guard.
+"""What happens beside the steps of a run: figures, pictures, evaluations, the guard.
 
 All are Keras callbacks of `gantf.GAN.fit`; steps are counted by the generator's
 optimizer, so that a resumed run goes on counting. They write into one run folder:
-logs/ (TensorBoard), metrics.csv, samples/ and checkpoints/.
+logs/ (TensorBoard), metrics.csv, scores.json and samples/.
 """
 
 from __future__ import annotations
 
 import csv
-import errno
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,9 +18,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gantf import plots
+from gantf import plots, samples
+from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator
-from gantf.files import whole
+from gantf.files import whole, write_json
 
 _TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
     "generator_loss": "loss/generator",
@@ -60,9 +58,13 @@ class Records:
       folder: of the run.
       step: the step that the run goes on from; later rows of an interrupted run
         are dropped, since they come again.
+
+    Attributes:
+      folder: as given.
     """
 
     def __init__(self, folder: Path, step: int = 0):
+        self.folder = folder
         self.writer = tf.summary.create_file_writer(str(folder / "logs"))
         self._path = folder / "metrics.csv"
         self._rows: list[dict[str, Any]] = []
@@ -230,66 +232,85 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 class Evaluate(keras.callbacks.Callback):
-    """Figures against real samples at the end of every epoch.
+    """Figures against real samples, every `every` steps or at the end of every epoch.
+
+    They go to the table and the curves, and with their whole protocol to scores.json.
 
     Args:
       records: where they go.
-      evaluator: what compares.
+      evaluator: what compares, see `gantf.evaluate`.
+      n: how many samples are drawn.
+      every: steps between two evaluations; None for the ends of epochs.
       seed: of the latents, the same at every evaluation.
+      decay: lowers the learning rates where samples get no better; or None. See
+        `gantf.decay`.
+
+    Attributes:
+      figures: the last ones, by name.
     """
 
-    def __init__(self, records: Records, evaluator: Evaluator, seed: int = 1):
+    def __init__(
+        self,
+        records: Records,
+        evaluator: Evaluator,
+        n: int,
+        every: int | None = None,
+        seed: int = 1,
+        decay: ThreeSampleDecay | None = None,
+    ):
         super().__init__()
-        self.records, self.evaluator, self.seed = records, evaluator, seed
+        self.records, self.evaluator, self.n = records, evaluator, n
+        self.every, self.seed, self.decay = every, seed, decay
+        self.figures: dict[str, float] = {}
+
+    def on_train_begin(self, logs=None):
+        if self.decay is not None:
+            self.decay.check(self._optimizers())
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.every and self.model.step % self.every == 0:
+            self.evaluate()
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = self.evaluator(lambda n: self.model.generate(n, seed=self.seed))
-        self.records.write(self.model.step, figures)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        print(f"step {self.model.step}: {shown}", flush=True)
+        if not self.every:
+            self.evaluate()
 
+    def evaluate(self) -> None:
+        """Evaluates the generator that `generate` draws from, as it is now."""
+        gan, step = self.model, self.model.step
+        fake = self.evaluator.look(
+            samples.of_sampler(gan.sampler, self.n, self.seed, str(self.records.folder))
+        )
+        self.figures = self.evaluator.figures(fake)
+        found = {
+            "step": step,
+            "figures": self.figures,
+            "notes": self.evaluator.notes(fake, self.figures),
+            "protocol": self.evaluator.protocol(fake),
+        }
+        found["protocol"]["generated"]["ema"] = gan.ema
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
+        print(f"step {step}: {shown}", flush=True)
+        written = dict(self.figures)
+        if self.decay is not None:
+            written |= self._follow(step, fake.features)
+        self.records.write(step, written)
+        write_json(self.records.folder / "scores.json", found)
 
-class Checkpoint(keras.callbacks.Callback):
-    """The whole state of a run at the end of every epoch; the last two are kept.
+    def _follow(self, step: int, features: np.ndarray) -> dict[str, float]:
+        """Lets the learning rates follow; what of it goes to the curves."""
+        decision = self.decay.follow(step, self.evaluator.real.features, features)
+        if decision.name == "lowered":
+            self.decay.apply(self._optimizers())
+        print(f"step {step}: {decision}", flush=True)
+        generator, discriminator = self._optimizers()
+        found = {
+            "learning_rate/generator": float(generator.learning_rate),
+            "learning_rate/discriminator": float(discriminator.learning_rate),
+        }
+        if decision.p_value is not None:
+            found["learning_rate/p_value"] = decision.p_value
+        return found
 
-    checkpoints/step_00000500.weights.h5 holds both nets, the running average, both
-    optimizers and the spectral vectors; generator.keras is the generator alone, the
-    one that samples are drawn from. Each is written whole or not at all.
-
-    Args:
-      folder: of the run.
-      keep: how many.
-    """
-
-    def __init__(self, folder: Path, keep: int = 2):
-        super().__init__()
-        self.folder, self.keep = folder / "checkpoints", keep
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _check_space(self.folder, self._bytes())
-        with whole(self.folder.parent / "generator.keras") as unfinished:
-            self.model.sampler.net.save(unfinished, overwrite=True)
-        name = f"step_{self.model.step:08d}.weights.h5"
-        with whole(self.folder / name) as unfinished:
-            self.model.save_weights(unfinished, overwrite=True)
-        for old in checkpoints(self.folder.parent)[: -self.keep]:
-            old.unlink()
-
-    def _bytes(self) -> int:
-        """About how much is written: all numbers, the generator's twice."""
-        model = self.model
-        parts = model, model.generator_optimizer, model.discriminator_optimizer
-        held = sum(v.value.shape.num_elements() for p in parts for v in p.variables)
-        return 4 * (held + model.generator.count_params())
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    """Fails before HDF5 does, which a full disk can make crash the program."""
-    if shutil.disk_usage(folder).free < needed * 1.1 + 1e6:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("step_*.weights.h5"))
+    def _optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
+        return self.model.generator_optimizer, self.model.discriminator_optimizer

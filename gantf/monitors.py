@@ -6,19 +6,23 @@ change nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gantf import mmd
+from gantf import mmd, pictures, projector
 from gantf.callbacks import Records
 from gantf.inputs import check_labels, run, samples
 from gantf.jacobian import row_squares
 from gantf.penalties import slopes
 
+_CALL = 64  # samples a call of a net: bounds its memory
+_COORDINATES = 32  # of a point in the projector, at most
 # Of the largest singular value; what is below is the rounding of float32 weights.
 _SMALLEST = 1e-7
 
@@ -226,6 +230,102 @@ def _norms(generator, discriminator, real, latents, labels) -> dict[str, tf.Tens
         name: tf.sqrt(row_squares(slopes(score, x)))
         for name, x in {"real": real, "fake": fake}.items()
     }
+
+
+class Embedding(keras.callbacks.Callback):
+    """Scores of real and generated samples for TensorBoard's projector, every epoch.
+
+    The projector shows them as a cloud of small pictures, by PCA, t-SNE or UMAP: there
+    one sees what the discriminator tells apart, and which samples it takes for one
+    another. The files are those of the last epoch, see `gantf.projector`.
+
+    A score of 1 or 2 numbers, in which there is little to see, is replaced by what the
+    last layer with weights makes it from. What is wider than 32 numbers is turned to
+    its first 32 principal coordinates, which keeps the files small.
+
+    The generated samples are those of `Slopes`: of latents that stay the same, with
+    the labels of the real ones; both nets are in inference mode.
+
+    Args:
+      folder: of the run.
+      real: samples (n, ...) in [-1, 1] or a dict of them, "image", and "label", as an
+        element of the data of `fit`.
+      classes: names of the labels 0, 1, ..; without them their numbers are shown.
+      count: how many real samples are shown, and how many generated ones.
+      seed: of the latents.
+
+    Raises:
+      ValueError: as for `Slopes`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        real: Any,
+        classes: Sequence[str] = (),
+        count: int = 256,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.folder, self.classes, self.seed = folder, classes, seed
+        self.count = _whole("count", count)
+        first = tf.nest.map_structure(lambda x: tf.constant(x)[:count], real)
+        self.real, self.labels = samples(first)
+
+    def on_train_begin(self, logs=None):
+        for net in (self.model.generator, self.model.discriminator):
+            check_labels(net, self.labels)
+
+    def on_epoch_end(self, epoch, logs=None):
+        gan, labels = self.model, self.labels
+        latents = gan.sampler.latents(len(self.real), self.seed)
+        fake = run(gan.generator, latents, labels, training=False)
+        both = [np.array(tf.cast(x, tf.float32)) for x in (self.real, fake)]
+        net = _telling(gan.discriminator)
+        points = np.concatenate([scores(net, x, labels) for x in both])
+        if points.shape[1] > _COORDINATES:
+            points, _ = pictures.principal(points, _COORDINATES)
+        projector.write(
+            Path(self.folder) / "logs",
+            points,
+            np.concatenate(both),
+            np.repeat(["real", "generated"], len(self.real)),
+            self._classes(),
+        )
+
+    def _classes(self) -> list[str] | None:
+        """What the class of each sample is called, real ones first."""
+        if self.labels is None or np.min(self.labels) < 0:
+            return None
+        names = dict(enumerate(self.classes))
+        return 2 * [str(names.get(i, i)) for i in np.array(self.labels).tolist()]
+
+
+def scores(net: keras.Model, x: Any, labels: Any = None) -> np.ndarray:
+    """What a net makes of samples in inference mode: float32 (n, d), maps as rows.
+
+    Args:
+      net: samples, or [samples, labels] -> scores.
+      x: samples, (n, ...).
+      labels: int32 (n,), where the net asks for them.
+    """
+    parts = []
+    for i in range(0, len(x), _CALL):
+        own = None if labels is None else tf.constant(labels[i : i + _CALL])
+        made = run(net, tf.constant(x[i : i + _CALL]), own, training=False)
+        parts.append(np.array(tf.cast(made, tf.float32)).reshape(len(made), -1))
+    return np.concatenate(parts)
+
+
+def _telling(discriminator: keras.Model) -> keras.Model:
+    """The net to its score, or to what it makes a score of 1 or 2 numbers from."""
+    if discriminator.output_shape[-1] > 2:
+        return discriminator
+    for layer in reversed(discriminator.layers):
+        made_from = tf.nest.flatten(layer.input)[:1] if layer.weights else []
+        if made_from and math.prod(made_from[0].shape[1:]) > 2:
+            return keras.Model(discriminator.inputs, made_from[0])
+    return discriminator
 
 
 class Saturation(_Monitor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from gantf.files import whole
 
 if TYPE_CHECKING:  # matplotlib loads where a figure is drawn
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _GAP, _SHADE = 2, 255  # between the images of a grid: pixels, grey level
@@ -27,22 +29,23 @@ def to_uint8(images: Any) -> np.ndarray:
     return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def grid(images: Any, columns: int | None = None) -> np.ndarray:
+def grid(images: Any, columns: int | None = None, gap: int = _GAP) -> np.ndarray:
     """Images side by side, row after row.
 
     Args:
       images: uint8, (n, h, w, c).
       columns: of the grid; by default as many as make it about square.
+      gap: white pixels between images and around them.
     """
     images = np.asarray(images)
     n, h, w, c = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = -(-n // columns)
-    size = rows * (h + _GAP) + _GAP, columns * (w + _GAP) + _GAP
+    size = rows * (h + gap) + gap, columns * (w + gap) + gap
     sheet = np.full((*size, c), _SHADE, np.uint8)
     for i, image in enumerate(images):
-        top = _GAP + i // columns * (h + _GAP)
-        left = _GAP + i % columns * (w + _GAP)
+        top = gap + i // columns * (h + gap)
+        left = gap + i % columns * (w + gap)
         sheet[top : top + h, left : left + w] = image
     return sheet
 
@@ -94,14 +97,20 @@ def curves(
       labels: of the two axes.
     """
     figure = new_figure(7, 4)
-    axes = figure.add_subplot()
+    draw_curves(figure.add_subplot(), points, window, labels)
+    return render(figure)
+
+
+def draw_curves(
+    axes: Axes, points: Mapping[str, Any], window: int, labels: tuple[str, str]
+) -> None:
+    """Draws what `curves` shows, with their names above, as one part of a figure."""
     for i, (name, pairs) in enumerate(points.items()):
         x, y = np.reshape(np.asarray(pairs, float), (-1, 2)).T
         axes.plot(x, y, f"C{i}", linewidth=0.5, alpha=0.4)
         axes.plot(x, running_mean(y, window), f"C{i}", linewidth=2, label=name)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # above
-    return render(figure)
 
 
 def running_mean(values: Any, window: int = 100) -> np.ndarray:
@@ -146,13 +155,20 @@ def render(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+def to_png(picture: np.ndarray) -> bytes:
+    """A picture (h, w, 1 or 3) as the bytes of a PNG file."""
+    flat = picture[..., 0] if picture.shape[-1] == 1 else picture
+    file = io.BytesIO()
+    Image.fromarray(flat).save(file, format="PNG")
+    return file.getvalue()
+
+
 def save_png(path: Path | str, picture: np.ndarray) -> Path:
     """Writes a picture (h, w, 1 or 3) whole or not at all; gives its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    flat = picture[..., 0] if picture.shape[-1] == 1 else picture
     with whole(path) as unfinished:
-        Image.fromarray(flat).save(unfinished, format="PNG")
+        unfinished.write_bytes(to_png(picture))
     return path
 
 

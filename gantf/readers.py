@@ -48,6 +48,7 @@ class Source:
           [-1, 1] for points. Any number of threads may call it.
       labels: int32 (n,), or None.
       classes: names of the labels 0, 1, …, or () where nobody gave them names.
+      suffixes: of its image files, as .png; () for arrays.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     read: Callable[[np.ndarray], np.ndarray]
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
 
     def __len__(self):
         return self.n
@@ -325,7 +327,8 @@ def _file_source(path, names, opened, split, size, channels):
             row[:] = image
         return out
 
-    return Source(str(path), split, len(names), shape, read, labels, classes)
+    suffixes = tuple(sorted({os.path.splitext(name)[1].lower() for name in names}))
+    return Source(str(path), split, len(names), shape, read, labels, classes, suffixes)
 
 
 def _images(names):

@@ -1,4 +1,4 @@
-"""Shares of a batch on the replicas of a strategy, and what would make them differ."""
+"""Strategies by name, shares of a batch on replicas, what would make these differ."""
 
 from __future__ import annotations
 
@@ -8,8 +8,30 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gantf.choices import choose
 from gantf.inputs import all_layers, samples
 from gantf.layers import MinibatchStandardDeviation
+
+
+def get_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy of that name: "auto" takes all GPUs, or the one device there is.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    return choose("strategy", name, STRATEGIES)()
+
+
+def _all_gpus() -> tf.distribute.Strategy:
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return STRATEGIES["mirrored" if several else "one"]()
+
+
+STRATEGIES = {
+    "auto": _all_gpus,
+    "one": tf.distribute.get_strategy,
+    "mirrored": lambda: tf.distribute.MirroredStrategy(),
+}
 
 
 def gather(rows: Any) -> Any:

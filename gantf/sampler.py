@@ -47,23 +47,28 @@ class Sampler:
         )
 
     @classmethod
-    def of_run(cls, folder: str | Path) -> Sampler:
+    def of_run(cls, place: str | Path) -> Sampler:
         """The generator that a run left in its folder.
+
+        Args:
+          place: the folder, for its generator.keras, or a file in it, as
+            RUN/best.keras.
 
         Raises:
           ValueError: a folder without one.
         """
-        folder = Path(folder)
+        place = Path(place).expanduser()
+        folder = place.parent if place.suffix == ".keras" else place
         try:
             text = (folder / "settings.json").read_text("utf-8")
             architecture = json.loads(text)["settings"]["architecture"]
             latent, classes = architecture["latent"], architecture.get("classes", 0)
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"{folder} is no folder of a run") from None
-        path = folder / "generator.keras"
+        path = place if place.suffix == ".keras" else folder / "generator.keras"
         if not path.exists():
             raise ValueError(
-                f"{folder} has no generator.keras: its run has made no checkpoint yet"
+                f"{folder} has no {path.name}: its run has made no checkpoint yet"
             )
         return cls(keras.models.load_model(path), read_latent(latent), classes)
 

@@ -8,11 +8,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gantf import architecture, features, losses, penalties, scaling, schedule
+from gantf import (
+    architecture,
+    evaluate,
+    features,
+    losses,
+    penalties,
+    scaling,
+    schedule,
+)
 from gantf.choices import choose, hint
+from gantf.decay import ThreeSampleDecay
 from gantf.gan import UPDATES
+from gantf.replicas import STRATEGIES
 
-STRATEGIES = ("auto", "one", "mirrored")
 PRECISIONS = ("float32", "mixed_bfloat16")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 _LEAST = {"seed": 0, "batch_size": 2, "evaluate_samples": 2}  # others: 1
@@ -30,8 +39,8 @@ class Settings:
     """The settings of a run; `resolve` makes them from a dict.
 
     None stands for what another setting decides: the loss its penalties, scaling,
-    clip, update, critic steps and score width; the architecture the size; the name
-    the folder.
+    clip, update, critic steps and score width; the architecture the size and the
+    features; the metrics the best figure; the name the folder.
     """
 
     architecture: Any = _setting(None, "name or dict of an architecture")
@@ -72,7 +81,18 @@ class Settings:
     evaluate_samples: int = _setting(5000, "real and generated samples compared")
     log_every: int = _setting(50, "steps between points of the curves")
     features: str | None = _setting(
-        None, "what samples are compared in", choices=features.names
+        None,
+        "what samples are compared in, or a file of a Keras model",
+        choices=features.names,
+        ending=".keras",
+    )
+    feature_weights: str | None = _setting(None, "file of weights of the features")
+    metrics: Any = _setting("kid,fd", "figures of an evaluation, as kid,fd,pr")
+    best: str | None = _setting(
+        None, "figure whose best step is kept; by default the first"
+    )
+    lr_decay: Any = _setting(
+        "none", "three_sample: learning rates fall where samples get no better"
     )
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
@@ -145,6 +165,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
             "penalty 'autoencoder' wants an architecture with a 'decoder', as "
             "li-mnist-32 has; choose such a one, or other penalties"
         )
+    measured = _metrics(settings.metrics)
     return dataclasses.replace(
         settings,
         architecture=checked.to_dict(),
@@ -159,7 +180,59 @@ def resolve(given: Mapping[str, Any]) -> Settings:
         workdir=settings.workdir or f"runs/{settings.name}-{settings.loss}",
         features=settings.features
         or ("points" if points else "mnistnet" if grey28 else "pixels"),
+        metrics=measured,
+        best=_best(settings.best, measured),
+        lr_decay=_decay(settings.lr_decay, measured),
     )
+
+
+def make_decay(given: Any) -> ThreeSampleDecay | None:
+    """What lowers the learning rates, from the resolved setting."""
+    return None if given == "none" else _get_decay(given[0], **given[1])
+
+
+_DECAYS = {"three_sample": ThreeSampleDecay}
+
+
+def _get_decay(name: str, **parameters) -> ThreeSampleDecay:
+    return choose("learning rate decay", name, _DECAYS)(**parameters)
+
+
+def _decay(given: Any, measured: list[str]) -> Any:
+    """The decay as a [name, parameters] pair, or none."""
+    if given == "none":
+        return "none"
+    pair = _pair("learning rate decay", "three_sample:10", given, _get_decay)
+    if "kid" not in measured:
+        raise ValueError(
+            "lr_decay follows the features of metric kid, and metrics is "
+            f"{','.join(measured)}; add kid"
+        )
+    return pair
+
+
+def _metrics(given: Any) -> list[str]:
+    """The metrics as a list of names, all known."""
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"metrics is a list, as ['kid', 'fd'], not {given!r}")
+    for name in names:
+        evaluate.metric(name)
+    return list(names)
+
+
+def _best(given: str | None, measured: list[str]) -> str:
+    """The figure whose best step is kept: one of those that are measured."""
+    figures = [f for name in measured for f in evaluate.metric(name).figures]
+    figures = [f for f in figures if not evaluate.is_spread(f)]
+    if not figures:
+        raise ValueError(
+            "metrics has one at least whose best value is known, as kid, not only "
+            f"{','.join(measured)}"
+        )
+    if given is not None:
+        choose("best figure", given, dict.fromkeys(figures))
+    return given or figures[0]
 
 
 def _checked(key: str, value: Any) -> Any:
@@ -184,7 +257,8 @@ def _checked(key: str, value: Any) -> Any:
     if kind == "str":
         if not isinstance(value, str) or not value:
             raise ValueError(f"{key} is a word, not {value!r}")
-        if "choices" in field.metadata:
+        ending = field.metadata.get("ending")
+        if "choices" in field.metadata and not (ending and value.endswith(ending)):
             choose(key, value, dict.fromkeys(field.metadata["choices"]()))
     return value
 
@@ -235,7 +309,8 @@ def _pair(what: str, example: str, given: Any, get: Callable) -> list:
         name, _, number = given.partition(":")
         first = next(iter(get(name).parameters))
         try:
-            given = name, {first: float(number)} if number else {}
+            read = int if number.isdigit() else float
+            given = name, {first: read(number)} if number else {}
         except ValueError:
             raise ValueError(
                 f"a {what} is a name and a number, as in {example}, not {given!r}"

@@ -1,13 +1,16 @@
-"""Tests of callbacks.py: curves and table, the guard, pictures, checkpoints."""
+"""Tests of callbacks.py: curves and table, the guard, pictures, evaluations."""
 
 import csv
+import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from test_gan import batches, images, make
 
-from gantf import callbacks, plots
+from gantf import callbacks, checkpoints, evaluate, plots
+from gantf.decay import ThreeSampleDecay
 
 
 def read_csv(folder):
@@ -115,16 +118,102 @@ def test_sample_grids_show_the_same_latents_every_epoch(tmp_path):
     assert [shape for _, shape in read_events(tmp_path)["samples"]] == [(32, 32, 1)] * 2
 
 
-def test_checkpoints_keep_the_last_two_and_restore_all(tmp_path):
-    gan = make()
-    gan.fit(batches(), epochs=3, callbacks=[callbacks.Checkpoint(tmp_path)], verbose=0)
-    found = callbacks.checkpoints(tmp_path)
-    assert [path.name for path in found] == [
+# ---- evaluations, and the decay that follows them
+
+
+class Scripted:
+    """An evaluator whose figures are given beforehand, and no others."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+        self.real = evaluate.Seen({}, 20, features=np.eye(20, 4))
+
+    def look(self, fake):
+        return evaluate.Seen(fake.about, fake.n, features=np.eye(20, 4) * 2)
+
+    def figures(self, fake):
+        return {"kid_net": self.values.pop(0)}
+
+    def notes(self, fake, figures):
+        return ["as told"]
+
+    def protocol(self, fake):
+        return {"features": "net", "generated": dict(fake.about)}
+
+
+def walk(gan, *beside, epochs=3):
+    """Calls callbacks as epochs of two steps would that train nothing."""
+    for callback in beside:
+        callback.set_model(gan)
+        callback.on_train_begin()
+    for step in range(1, 2 * epochs + 1):
+        gan.generator_optimizer.iterations.assign(step)
+        for callback in beside:
+            callback.on_train_batch_end(0, {})
+        for callback in beside:
+            if step % 2 == 0:
+                callback.on_epoch_end(0, {})
+
+
+def test_evaluations_go_to_table_curves_and_scores(tmp_path):
+    records = callbacks.Records(tmp_path)
+    walk(make(), callbacks.Evaluate(records, Scripted(3.0, 2.0, 1.0), n=5))
+    assert records.column("kid_net") == [(2, 3.0), (4, 2.0), (6, 1.0)]
+    assert read_events(tmp_path)["evaluation/kid_net"][-1] == (6, 1.0)
+    found = json.loads((tmp_path / "scores.json").read_text())
+    assert (found["step"], found["figures"]) == (6, {"kid_net": 1.0})
+    assert found["notes"] == ["as told"]
+    generated = found["protocol"]["generated"]
+    assert (generated["n"], generated["seed"], generated["ema"]) == (5, 1, 0.999)
+
+
+def test_evaluations_every_so_many_steps(tmp_path):
+    records = callbacks.Records(tmp_path)
+    evaluation = callbacks.Evaluate(records, Scripted(3.0, 2.0), n=5, every=3)
+    walk(make(), evaluation)
+    assert records.column("kid_net") == [(3, 3.0), (6, 2.0)]
+
+
+def test_learning_rates_follow_the_three_sample_test(tmp_path, capsys):
+    records, gan = callbacks.Records(tmp_path), make()
+    decay = ThreeSampleDecay(memory=2, patience=1)
+    evaluation = callbacks.Evaluate(records, Scripted(*range(4)), n=5, decay=decay)
+    rates = [float(o.learning_rate) for o in evaluation_optimizers(gan)]
+    # The samples never change: two evaluations are remembered, then one fails.
+    walk(gan, evaluation, checkpoints.Checkpoint(tmp_path, decay=decay), epochs=4)
+    halved = [float(o.learning_rate) for o in evaluation_optimizers(gan)]
+    assert halved == pytest.approx([rate / 2 for rate in rates])
+    column = records.column("learning_rate/generator")
+    assert [step for step, _ in column] == [2, 4, 6, 8]
+    assert [r for _, r in column] == pytest.approx([rates[0]] * 2 + [rates[0] / 2] * 2)
+    assert len(records.column("learning_rate/p_value")) == 1
+    assert "step 6: three-sample test against step 2: p 0.5" in capsys.readouterr().out
+    # Its state lies beside the last two checkpoints, and goes on from there.
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == [
+        "step_00000006.decay.npz",
+        "step_00000006.weights.h5",
+        "step_00000008.decay.npz",
         "step_00000008.weights.h5",
-        "step_00000012.weights.h5",
     ]
-    again = make()
-    again.load_weights(found[-1])
-    assert again.step == 12
-    for a, b in zip(gan.get_weights(), again.get_weights()):
-        np.testing.assert_array_equal(a, b)
+    again = ThreeSampleDecay(memory=2, patience=1)
+    again.load(checkpoints.decay_state(checkpoints.of_run(tmp_path)[-1]))
+    assert again.state.failures == decay.state.failures
+    assert [m.step for m in again.state.memories] == [
+        m.step for m in decay.state.memories
+    ]
+
+
+def evaluation_optimizers(gan):
+    return gan.generator_optimizer, gan.discriminator_optimizer
+
+
+def test_error_a_schedule_cannot_be_lowered(tmp_path):
+    gan = make()
+    schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
+    gan.compile(keras.optimizers.Adam(schedule), keras.optimizers.Adam(1e-3))
+    evaluation = callbacks.Evaluate(
+        callbacks.Records(tmp_path), Scripted(1.0), n=5, decay=ThreeSampleDecay()
+    )
+    with pytest.raises(ValueError, match="has a schedule for its learning rate"):
+        walk(gan, evaluation)

@@ -225,14 +225,16 @@ def test_a_script_runs_and_says_what_to_open_and_to_run_next(
     monkeypatch.chdir(tmp_path)
     flags = ["--evaluate_samples=50", "--batch_size=8", "--workdir=runs/a"]
     commandline.main(DEFAULTS, architectures.get, ["my_tests/test_x.py", *flags])
-    last = capsys.readouterr().out.splitlines()[-5:]
+    last = capsys.readouterr().out.splitlines()[-6:]
     assert last[0].startswith("runs/a: 2 steps  kid_pixels ")
-    assert [line.split()[0] for line in last[1:]] == ["open", "watch", "more", "draw"]
+    words = ["open", "watch", "more", "draw", "read"]
+    assert [line.split()[0] for line in last[1:]] == words
     assert (tmp_path / last[1].split()[1]).exists()
     assert last[2].endswith("tensorboard --logdir runs")
     assert last[3].endswith(
         "my_tests/test_x.py --settings=runs/a/settings.json --steps=4"
     )
+    assert last[5].endswith("tools/report.py runs/a")
     drawn = subprocess.run(
         [sys.executable, ROOT / "tools" / "sample.py", "runs/a", "--count=9"],
         capture_output=True,

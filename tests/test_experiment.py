@@ -11,7 +11,17 @@ from PIL import Image
 from test_callbacks import read_csv, read_events
 from test_settings import SMALL
 
-from gantf import callbacks, experiment, plots
+from gantf import (
+    callbacks,
+    checkpoints,
+    datasets,
+    evaluate,
+    experiment,
+    features,
+    pictures,
+    samples,
+)
+from gantf.replicas import get_strategy
 from gantf.sampler import Sampler
 
 SETTINGS = {
@@ -32,7 +42,7 @@ def run(folder, **settings):
 def last_weights(folder):
     """All arrays of the newest checkpoint, by their path in the file."""
     found = {}
-    with h5py.File(callbacks.checkpoints(folder)[-1]) as file:
+    with h5py.File(checkpoints.of_run(folder)[-1]) as file:
         file.visititems(
             lambda name, item: (
                 found.update({name: item[()]})
@@ -58,10 +68,12 @@ def whole(tmp_path_factory):
 def test_a_run_leaves_everything(whole):
     folder = whole.folder
     assert sorted(path.name for path in folder.iterdir()) == [
+        "best.json",
+        "best.keras",
         "checkpoints",
+        "curves.png",
         "generator.keras",
         "logs",
-        "losses.png",
         "metrics.csv",
         "samples",
         "scores.json",
@@ -104,30 +116,39 @@ def test_scores_carry_their_protocol(whole):
     assert found["step"] == 6
     assert found["figures"] == whole.scores
     assert set(found["figures"]) == {"kid_pixels", "kid_pixels_std", "fd_pixels"}
-    assert found["protocol"]["n_real"] == found["protocol"]["n_fake"] == 100
-    assert found["protocol"]["ema"] == 0.999
+    real, generated = (found["protocol"][side] for side in ("real", "generated"))
+    assert real["n"] == generated["n"] == 100
+    assert (real["data"], real["split"], real["of"]) == ("embedded", "train", 5000)
+    assert generated["ema"] == 0.999
 
 
 def test_the_last_figures_are_those_of_the_saved_generator(whole):
-    from gantf import datasets, evaluate, features
-
     source = datasets.find("embedded", size=8, channels=1)
-    evaluator = evaluate.Evaluator(source, features.get("pixels"), 100)
-    sampler = Sampler.of_run(whole.folder)
-    figures = evaluator(lambda n: sampler.generate(n, seed=1))
-    for name, value in figures.items():
-        assert value == pytest.approx(whole.scores[name], rel=1e-4)
+    real = samples.of_source(source, 100)
+    evaluator = evaluate.Evaluator(real, features.get("pixels"))
+    fake = evaluator.look(samples.open_samples(whole.folder, 100))
+    assert evaluator.figures(fake) == pytest.approx(whole.scores, rel=1e-4)
 
 
-def test_both_losses_are_drawn_at_the_end(whole):
+def test_the_best_generator_is_that_of_the_lower_kid(whole):
+    best = json.loads((whole.folder / "best.json").read_text())
+    kids = {int(r["step"]): r["kid_pixels"] for r in read_csv(whole.folder)}
+    values = {step: float(kid) for step, kid in kids.items() if kid}
+    assert list(values) == [3, 6] and best["figure"] == "kid_pixels"
+    assert best["step"] == min(values, key=values.get)
+    generator = Sampler.of_run(whole.folder / "best.keras").generate(2, seed=0)
+    last = Sampler.of_run(whole.folder).generate(2, seed=0)
+    assert (generator == last).all() == (best["step"] == 6)
+
+
+def test_losses_and_figures_are_drawn_at_the_end(whole):
     rows = read_csv(whole.folder)
-    points = {
-        name: [(int(r["step"]), float(r[name])) for r in rows if r[name]]
-        for name in ("generator_loss", "discriminator_loss")
-    }
-    assert [len(pairs) for pairs in points.values()] == [6, 6]
-    picture = np.asarray(Image.open(whole.folder / "losses.png"))
-    np.testing.assert_array_equal(picture, plots.curves(points))
+    names = "generator_loss", "discriminator_loss", "kid_pixels", "fd_pixels"
+    points = {n: [(int(r["step"]), float(r[n])) for r in rows if r[n]] for n in names}
+    assert [len(pairs) for pairs in points.values()] == [6, 6, 2, 2]
+    losses = {name: points.pop(name) for name in names[:2]}
+    picture = np.asarray(Image.open(whole.folder / "curves.png"))
+    np.testing.assert_array_equal(picture, pictures.history(losses, points))
 
 
 def test_rmsprop_is_that_of_the_codes_of_wgan_for_small_gradients():
@@ -156,9 +177,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path
             run(folder)
     finally:
         callbacks.FiniteGuard = original
-    assert [p.name for p in callbacks.checkpoints(folder)] == [
-        "step_00000003.weights.h5"
-    ]
+    assert [p.name for p in checkpoints.of_run(folder)] == ["step_00000003.weights.h5"]
     assert run(folder).scores == pytest.approx(whole.scores)
     assert_same(last_weights(folder), last_weights(whole.folder))
     rows = [
@@ -169,6 +188,30 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(whole, tmp_path
         for row in read_csv(whole.folder)
     ]
     assert rows == expected
+
+
+def test_a_run_whose_rates_fall_resumes_with_its_memory(tmp_path):
+    settings = {
+        "evaluate_every": 1,
+        "steps": 5,
+        "metrics": "kid",
+        "best": "kid",
+        "lr_decay": ["three_sample", {"memory": 2, "patience": 1, "p": 1e-9}],
+    }
+    whole = run(tmp_path / "whole", **settings)
+    run(tmp_path / "parts", **settings | {"steps": 3})
+    parts = run(tmp_path / "parts", **settings)
+    assert_same(last_weights(whole.folder), last_weights(parts.folder))
+    rates = [
+        {name: row[name] for name in row if name.startswith("learning_rate")}
+        for folder in (whole.folder, parts.folder)
+        for row in read_csv(folder)
+    ]
+    assert rates[:5] == rates[5:]
+    # Two are remembered, the third fails; one is left, so the fifth fails again.
+    column = [float(rate["learning_rate/generator"]) for rate in rates[:5]]
+    assert column == pytest.approx([2e-4, 2e-4, 1e-4, 1e-4, 5e-5])
+    assert set(whole.scores) == {"kid_pixels", "kid_pixels_std"}
 
 
 def test_more_steps_go_on_from_the_end(whole, tmp_path):
@@ -228,8 +271,9 @@ if sys.argv[1] == "mirrored":
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from gantf import experiment
+from gantf.replicas import get_strategy
 from test_experiment import SETTINGS
-replicas = experiment._STRATEGIES[sys.argv[1]]().num_replicas_in_sync
+replicas = get_strategy(sys.argv[1]).num_replicas_in_sync
 result = experiment.run(
     {**SETTINGS, "strategy": sys.argv[1], "workdir": sys.argv[2], "steps": 3})
 from test_callbacks import read_csv
@@ -245,7 +289,7 @@ def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"] * gpus)
     mirrored = type("Mirrored", (), {"num_replicas_in_sync": gpus})
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", mirrored)
-    assert experiment._STRATEGIES["auto"]().num_replicas_in_sync == replicas
+    assert get_strategy("auto").num_replicas_in_sync == replicas
 
 
 def refused(folder, error=experiment.RunError, **settings):
@@ -350,7 +394,7 @@ def test_error_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
         return gan
 
     monkeypatch.setattr(experiment, "make_gan", broken)
-    checkpoint = callbacks.checkpoints(folder)[-1]
+    checkpoint = checkpoints.of_run(folder)[-1]
     assert refused(folder) == (
         f"step 4: k_ff is NaN or infinite; {checkpoint} is from before. Try lower "
         "learning rates or the bounded loss rmb"
@@ -361,7 +405,7 @@ def test_error_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 def test_error_torn_checkpoint(tmp_path):
     folder = tmp_path / "torn"
     run(folder)
-    newest = callbacks.checkpoints(folder)[-1]
+    newest = checkpoints.of_run(folder)[-1]
     newest.write_bytes(newest.read_bytes()[:2000])
     message = refused(folder, steps=9)
     assert message.startswith(f"{newest} cannot be read (")
@@ -452,7 +496,7 @@ def test_a_conditional_run_resumes_scores_and_draws_each_class(tmp_path):
     parts = run(tmp_path / "parts", architecture=CONDITIONAL)
     assert_same(last_weights(whole.folder), last_weights(parts.folder))
     protocol = json.loads((whole.folder / "scores.json").read_text())["protocol"]
-    assert protocol["labels"] == "all classes in turn"
+    assert protocol["generated"]["labels"] == "all classes in turn"
     sampler = Sampler.of_run(whole.folder)
     assert sampler.takes_labels and sampler.classes == 10
     latents = sampler.latents(4, seed=0)

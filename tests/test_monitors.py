@@ -1,4 +1,4 @@
-"""Tests of monitors.py: spectra, slopes, saturation, and that nothing is changed."""
+"""Tests of monitors.py: spectra, slopes, clouds, saturation; nothing is changed."""
 
 import types
 
@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from test_callbacks import read_csv
 from test_gan import images, make
 
 import gantf
-from gantf import callbacks, losses, monitors
+from gantf import callbacks, losses, monitors, plots
 from gantf.layers import (
     ConditionalDense,
     ConditionalKernel,
@@ -332,6 +333,141 @@ def test_slopes_refuse_samples_without_labels_and_whole_numbers(tmp_path):
     assert str(caught.value) == "samples are floats in [-1, 1], not uint8"
 
 
+def epoch(gan, tmp_path, real, **options):
+    """What the projector is given at the end of an epoch: its points and its lines."""
+    embedding = monitors.Embedding(tmp_path, real, **options)
+    embedding.set_model(gan)
+    embedding.on_train_begin()
+    embedding.on_epoch_end(0)
+    folder = tmp_path / "logs/projector"
+    points = np.loadtxt(folder / "points.tsv", delimiter="\t", ndmin=2)
+    return points, (folder / "samples.tsv").read_text().splitlines()
+
+
+def plane(critic, loss="logistic"):
+    """A GAN on the plane whose generator doubles latents."""
+    generator = gantf.build("dense-2-nobias", (2,), name="generator")
+    generator.set_weights([2 * np.eye(2)])
+    return gantf.GAN(generator, critic, loss)
+
+
+def linear(*rows):
+    """A critic of these score weights, (2, d)."""
+    critic = gantf.build(f"dense-{len(rows[0])}-nobias", (2,), name="discriminator")
+    critic.set_weights([np.array(rows, "float32")])
+    return critic
+
+
+def test_clouds_are_scores_of_real_and_of_generated_samples(tmp_path):
+    weights = np.array([[1, 2, 0], [0, 1, 3]])
+    gan = plane(linear(*weights), "rep")
+    real = np.random.default_rng(0).normal(size=(9, 2)).astype("float32")
+    found, kinds = epoch(gan, tmp_path, real, count=5, seed=4)
+    latents = np.array(gan.sampler.latents(5, 4))
+    expected = np.concatenate([real[:5], 2 * latents]) @ weights
+    np.testing.assert_allclose(found, expected, rtol=1e-4)  # six digits are written
+    assert kinds == ["real"] * 5 + ["generated"] * 5
+    again, _ = epoch(gan, tmp_path, real, count=5, seed=4)
+    np.testing.assert_array_equal(found, again)
+
+
+def test_clouds_of_a_narrow_score_are_what_it_is_made_from(tmp_path):
+    critic = gantf.build("dense-5-nobias-relu dense-1", (2,), name="discriminator")
+    hidden = np.random.default_rng(1).normal(size=(2, 5)).astype("float32")
+    critic.set_weights([hidden, np.ones((5, 1)), np.zeros(1)])
+    real = np.random.default_rng(0).normal(size=(3, 2)).astype("float32")
+    found, _ = epoch(plane(critic), tmp_path, real)
+    np.testing.assert_allclose(found[:3], np.maximum(real @ hidden, 0), rtol=1e-4)
+
+
+def test_clouds_of_a_wide_score_are_the_score(tmp_path):
+    words = "dense-5-nobias dense-3-nobias"
+    critic = gantf.build(words, (2,), name="discriminator")
+    real = np.eye(2, dtype="float32")
+    found, _ = epoch(plane(critic, "rep"), tmp_path, real)
+    one, two = critic.get_weights()
+    np.testing.assert_allclose(found[:2], one @ two, rtol=1e-4)
+
+
+def test_clouds_of_a_narrow_critic_are_its_score(tmp_path):
+    found, _ = epoch(plane(linear([3], [4])), tmp_path, np.eye(2, dtype="float32"))
+    np.testing.assert_allclose(found[:2], [[3, 0, 0], [4, 0, 0]])
+
+
+def test_clouds_of_wide_features_keep_their_distances(tmp_path):
+    critic = gantf.build("dense-40-nobias dense-1", (2,), name="discriminator")
+    real = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
+    found, _ = epoch(plane(critic), tmp_path, real)
+    # Coordinates are as many as there are points; all lie in a plane.
+    assert found.shape == (12, 12)
+    wide = real @ critic.get_weights()[0]
+    for i, j in ((0, 1), (2, 5)):
+        distance = np.linalg.norm(wide[i] - wide[j])
+        assert np.linalg.norm(found[i] - found[j]) == pytest.approx(distance, rel=1e-4)
+
+
+def test_clouds_of_images_are_small_and_have_a_sheet(tmp_path):
+    critic = "conv3-8-lrelu flatten dense-1"  # 512 numbers
+    gan = make("logistic")
+    gan.discriminator = gantf.build(critic, (8, 8, 1), name="discriminator")
+    found, _ = epoch(gan, tmp_path, images(40))
+    assert found.shape == (80, 32)
+    sheet = plots.to_uint8(images(40))[0, :, :, 0]
+    shown = np.asarray(Image.open(tmp_path / "logs/projector/samples.png"))
+    np.testing.assert_array_equal(shown[:8, :8], sheet)
+
+
+def test_clouds_name_the_classes_that_samples_are_made_for(tmp_path):
+    gan = conditional()
+    data = {"image": np.ones((4, 2), "float32"), "label": np.array([0, 2, 1, 2])}
+    gan.generator.set_weights(
+        [np.zeros((2, 2)), np.array([[0, 0], [9, 0], [0, 9]], "float32")]
+    )
+    found, lines = epoch(gan, tmp_path, data, classes=("a", "b"))
+    classes = ["a", "2", "b", "2"]
+    kinds = ["real"] * 4 + ["generated"] * 4
+    assert lines[0] == "kind\tclass"
+    assert lines[1:] == [f"{k}\t{c}" for k, c in zip(kinds, 2 * classes)]
+    # (w + e_y) x, w + e_y as above: of (1, 1), then of (0, 0), (0, 9), (9, 0), (0, 9).
+    np.testing.assert_allclose(found[:, 0], [7, 17, 0, 17, 0, 108, 0, 108])
+    data["label"] = np.full(4, -1)  # as where there are none
+    gan = plane(linear([3], [4]))
+    assert epoch(gan, tmp_path, data)[1] == kinds
+
+
+def test_clouds_refuse_samples_without_labels_and_numbers_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError) as caught:
+        epoch(conditional(), tmp_path, np.ones((4, 2), "float32"))
+    assert str(caught.value) == (
+        "the generator asks for labels, and the data has none: give dicts of 'image' "
+        "and 'label'"
+    )
+    with pytest.raises(ValueError) as caught:
+        monitors.Embedding(tmp_path, np.ones((4, 2), "float32"), count=0)
+    assert str(caught.value) == "count is a whole number from 1, not 0"
+
+
+def test_scores_are_those_of_each_sample_in_inference_mode():
+    net = gantf.build("dense-4-bn drop0.5 dense-3", (2,))
+    x = np.random.default_rng(0).normal(size=(150, 2)).astype("float32")
+    before = [np.array(w) for w in net.get_weights()]
+    found = monitors.scores(net, x)
+    kernel, gamma, beta, mean, variance, last, shift = before
+    hidden = (x @ kernel - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    np.testing.assert_allclose(found, hidden @ last + shift, atol=1e-5)
+    for old, new in zip(before, net.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    maps = monitors.scores(gantf.build("conv3-2", (3, 3, 1)), np.zeros((2, 3, 3, 1)))
+    assert maps.shape == (2, 18) and maps.dtype == np.float32
+
+
+def test_scores_know_the_class_of_each_sample():
+    x, labels = np.ones((100, 2), "float32"), np.arange(100, dtype=np.int32) % 3
+    found = monitors.scores(conditional().discriminator, x, labels)
+    # (w + e_y) (1, 1), w + e_y being (3, 4), (0, 0) and (5, 12)
+    np.testing.assert_allclose(found[:, 0], np.array([7, 0, 17])[labels])
+
+
 def variables(gan):
     parts = gan, gan.generator_optimizer, gan.discriminator_optimizer
     return [v for part in parts for v in part.variables]
@@ -354,6 +490,7 @@ def test_monitors_change_nothing_and_trace_once(tmp_path):
     first = looked(slopes, gan)
     (tmp_path / "spectra").mkdir()
     looked(records(tmp_path / "spectra", monitors.Spectra), gan)
+    epoch(gan, tmp_path / "cloud", images(6))
     for old, new in zip(before, state(gan), strict=True):
         np.testing.assert_array_equal(old, new)
     gan.discriminator.set_weights([0.5 * w for w in twin.get_weights()])

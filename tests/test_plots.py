@@ -1,5 +1,7 @@
 """Tests of plots.py: quantisation, grids, figures, files."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +32,14 @@ def test_grid_places_images_row_after_row():
 
 def test_grid_is_about_square_by_default():
     assert plots.grid(np.zeros((64, 1, 1, 3), np.uint8)).shape == (26, 26, 3)
+
+
+def test_grids_have_gaps_as_wide_as_asked():
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 2, 1, 1), np.uint8
+    )
+    sheet = plots.grid(images, columns=2, gap=0)[..., 0]
+    np.testing.assert_array_equal(sheet, [[0, 1], [0, 1], [2, 255], [2, 255]])
 
 
 def test_scatter_draws_both_sets():
@@ -122,6 +132,15 @@ def test_save_png_writes_whole_files(tmp_path, channels):
     read = np.asarray(Image.open(path)).reshape(picture.shape)
     np.testing.assert_array_equal(read, picture)
     assert [p.name for p in path.parent.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_to_png_is_the_bytes_of_the_file(tmp_path, channels):
+    picture = np.random.RandomState(0).randint(0, 256, (6, 5, channels), np.uint8)
+    data = plots.to_png(picture)
+    read = np.asarray(Image.open(io.BytesIO(data))).reshape(picture.shape)
+    np.testing.assert_array_equal(read, picture)
+    assert plots.save_png(tmp_path / "a.png", picture).read_bytes() == data
 
 
 def test_figures_are_pictures_of_100_pixels_an_inch():

@@ -179,3 +179,63 @@ def test_error_messages(given, message):
     with pytest.raises(ValueError) as caught:
         settings.resolve({"architecture": SMALL, **given})
     assert str(caught.value) == message
+
+
+# ---- what is measured, which step is the best, how learning rates fall
+
+
+def test_kid_is_measured_and_its_best_step_kept():
+    resolved = settings.resolve({"architecture": SMALL})
+    assert (resolved.metrics, resolved.best) == (["kid", "fd"], "kid")
+    assert resolved.lr_decay == "none" and settings.make_decay("none") is None
+
+
+def test_metrics_are_a_list_and_the_best_is_one_of_their_figures():
+    given = {"architecture": SMALL, "metrics": "fd,pr,mmd:rbf:1", "best": "recall"}
+    resolved = settings.resolve(given)
+    assert resolved.metrics == ["fd", "pr", "mmd:rbf:1"] and resolved.best == "recall"
+    assert settings.resolve(resolved.to_dict()) == resolved
+
+
+def test_a_decay_is_named_with_its_parameters():
+    given = {"architecture": SMALL, "lr_decay": "three_sample:4"}
+    name, parameters = settings.resolve(given).lr_decay
+    assert name == "three_sample" and parameters["memory"] == 4
+    again = settings.resolve({"architecture": SMALL, "lr_decay": [name, parameters]})
+    assert again.lr_decay == [name, parameters]
+    assert settings.make_decay(again.lr_decay).parameters == parameters
+
+
+def test_features_may_be_a_model_in_a_file():
+    resolved = settings.resolve({"architecture": SMALL, "features": "mine/net.keras"})
+    assert resolved.features == "mine/net.keras"
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"metrics": "kid,fdd"}, "unknown metric 'fdd'; did you mean 'fd'?"),
+        ({"metrics": 3}, "metrics is a list, as ['kid', 'fd'], not 3"),
+        ({"best": "kid_std"}, "unknown best figure 'kid_std'; did you mean 'kid'?"),
+        (
+            {"metrics": "swd"},
+            "metrics has one at least whose best value is known, as kid, not only swd",
+        ),
+        (
+            {"metrics": "fd", "lr_decay": "three_sample"},
+            "lr_decay follows the features of metric kid, and metrics is fd; add kid",
+        ),
+        (
+            {"lr_decay": "threesample"},
+            "unknown learning rate decay 'threesample'; did you mean 'three_sample'?",
+        ),
+        (
+            {"features": "mnistnett"},
+            "unknown features 'mnistnett'; did you mean 'mnistnet'?",
+        ),
+    ],
+)
+def test_error_evaluation_that_cannot_be(given, message):
+    with pytest.raises(ValueError) as caught:
+        settings.resolve({"architecture": SMALL, **given})
+    assert str(caught.value) == message

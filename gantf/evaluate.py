@@ -219,7 +219,8 @@ def look(
       samples: what to look at.
       features: the network.
       needs: parts of `Seen`: "moments", "features", "logits", "images".
-      cache: a folder where what is found is kept, and looked for.
+      cache: a folder where what is found is kept, and looked for, if the network has
+        weights with a hash: a function of one's own may be another the next time.
       say: called with the number of samples that are done.
 
     Raises:
@@ -227,7 +228,9 @@ def look(
         refuse.
     """
     needs = set(needs)
-    network = hashlib.sha256(json.dumps(features.about, sort_keys=True).encode())
+    cache = cache if "sha256" in features.about else None
+    said = gantf.__version__ + json.dumps(features.about, sort_keys=True)
+    network = hashlib.sha256(said.encode())
     prefix, content, files = network.hexdigest()[:16], hashlib.sha256(), []
     kept = needs - {"moments"}
     if cache is None and "moments" in needs:

@@ -224,8 +224,7 @@ def _train(
 ) -> dict[str, float]:
     """From `step` to the end; the last figures."""
     real = samples.of_source(source, settings.evaluate_samples)
-    cache = feature_cache() if "sha256" in network.about else None
-    evaluator = Evaluator(real, network, settings.metrics, cache)
+    evaluator = Evaluator(real, network, settings.metrics, feature_cache())
     records = callbacks.Records(folder, step)
     count, draw = _picture(source)
     every, looked_at = settings.evaluate_every, min(_GRID, settings.batch_size)

@@ -35,7 +35,7 @@ def counted():
         seen.append(len(images))
         return means(images)
 
-    return features.get(net), seen
+    return Features("net", {"sha256": "0"}, net, np.asarray), seen
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +207,19 @@ def test_what_is_kept_is_of_these_images_and_this_network(counted, tmp_path):
     network, seen = counted
     evaluate.look(samples.of_array(noise(0)), network, {"features"}, tmp_path)
     evaluate.look(samples.of_array(noise(1)), network, {"features"}, tmp_path)
-    other = Features("net", {"resize": None, "sha256": "1"}, network, np.asarray)
+    other = Features("net", {"sha256": "1"}, network, np.asarray)
     found = evaluate.look(samples.of_array(noise(0)), other, {"features"}, tmp_path)
     assert seen == [120, 120, 120]
     np.testing.assert_array_equal(found.features, means(noise(0))["features"])
+
+
+def test_a_function_is_asked_each_time(real, tmp_path):
+    # It may be another one of the same name.
+    for factor in (1, 2):
+        network = features.get(lambda images, factor=factor: images[:, 0, 0] * factor)
+        found = evaluate.look(real, network, {"features"}, tmp_path)
+        np.testing.assert_array_equal(found.features, noise(0)[:, 0, 0] * factor)
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_a_torn_file_in_the_cache_is_made_again(real, counted, tmp_path):

@@ -122,13 +122,13 @@ def test_statistics_out_and_in(places, call):
 
 
 def test_what_was_seen_is_kept_and_named(places, call, monkeypatch):
-    call("a.npz", "b.npz", "--features=pixels")
+    call("a.npz", "b.npz", "--features=mnistnet")
     kept = {path.name for path in evaluate.feature_cache().rglob("*.npz")}
     assert kept
-    call("b.npz", "folder", "--features=pixels")
+    call("b.npz", "folder", "--features=mnistnet")
     assert {path.name for path in evaluate.feature_cache().rglob("*.npz")} == kept
     monkeypatch.setenv("GANTF_CACHE", str(places / "none"))
-    call("a.npz", "b.npz", "--features=pixels", "--nocache")
+    call("a.npz", "b.npz", "--features=mnistnet", "--nocache")
     assert not (places / "none").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,6 +32,18 @@ def hint(word: Any, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(known)}" if known else ""
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """The value of a parameter that counts something.
+
+    Raises:
+      ValueError: "every is a whole number from 1, not 0.5".
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(f"{name} is a whole number from {least}, not {show(value)}")
+    return int(value)
 
 
 def choose(what: str, name: Any, table: Mapping[str, Any]) -> Any:

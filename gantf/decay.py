@@ -45,7 +45,7 @@ import keras
 import numpy as np
 
 from gantf import kernels, mmd
-from gantf.choices import choose
+from gantf.choices import choose, whole_number
 from gantf.criteria import number
 from gantf.files import whole
 
@@ -148,8 +148,8 @@ class ThreeSampleDecay:
         kernel: str | kernels.Kernel = "poly:3",
         samples: int = 2048,
     ):
-        self.memory = _whole("memory", memory, 1)
-        self.patience = _whole("patience", patience, 1)
+        self.memory = whole_number("memory", memory, 1)
+        self.patience = whole_number("patience", patience, 1)
         if self.patience > self.memory:
             raise ValueError(
                 f"patience is at most memory, {memory}, not {patience}: so many "
@@ -168,7 +168,7 @@ class ThreeSampleDecay:
         choose("variance of a three-sample test", variance, mmd.THREE_SAMPLE_VARIANCES)
         self.variance = variance
         self.kernel = str(kernels.get(kernel))
-        self.samples = _whole("samples", samples, 4)
+        self.samples = whole_number("samples", samples, 4)
         self.parameters = dict(vars(self))
         self.state = State()
 
@@ -319,12 +319,6 @@ class ThreeSampleDecay:
                 "three-sample tests take the same real features each time: those at "
                 f"step {step} are not those at step {before}"
             )
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    rule = f"a whole number from {least}"
-    fits = isinstance(value, int) and value >= least
-    return int(number(name, value, rule, lambda _: fits))
 
 
 def _shown(parameters: dict[str, Any], names: list[str]) -> str:

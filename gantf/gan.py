@@ -18,7 +18,7 @@ import tensorflow as tf
 from gantf import losses, penalties, scaling, schedule
 from gantf.architecture import Latent, read_latent
 from gantf.batch import Batch, Draws, Memory
-from gantf.choices import choose
+from gantf.choices import choose, whole_number
 from gantf.inputs import all_layers, check_labels, run, samples
 from gantf.layers import Labels, SpectralNormalization, spectral_updates
 from gantf.replicas import check_clipping, check_data, gather, share, whole_size
@@ -102,7 +102,7 @@ class GAN(keras.Model):
     ):
         super().__init__(**kwargs)
         choose("update", update, dict.fromkeys(UPDATES))
-        _check_whole("seed", seed, 0)
+        seed = whole_number("seed", seed, 0)
         critic_steps = schedule.read(critic_steps)
         if update == "simultaneous" and critic_steps != schedule.CriticSteps(1):
             raise ValueError(
@@ -111,7 +111,7 @@ class GAN(keras.Model):
             )
         if not 0 <= ema < 1:
             raise ValueError(f"ema is a decay from 0 and below 1, not {ema!r}")
-        _check_whole("classes", classes, 0)
+        classes = whole_number("classes", classes, 0)
         for net in (generator, discriminator):
             for layer in all_layers(net):
                 if isinstance(layer, Labels) and layer.classes != classes:
@@ -583,8 +583,3 @@ def _optimizer(optimizer: Any) -> keras.optimizers.Optimizer:
     if optimizer is None:
         return keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.999)
     return keras.optimizers.get(optimizer)
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} is a whole number from {least}, not {value!r}")

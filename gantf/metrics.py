@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from gantf import kernels
-from gantf.choices import choose
+from gantf.choices import choose, whole_number
 from gantf.pyramids import ms_ssim as ms_ssim
 from gantf.pyramids import sliced_wasserstein as sliced_wasserstein
 
@@ -82,7 +82,7 @@ class Moments:
         if not np.allclose(made.cov, made.cov.T, 1e-6, 1e-6 * np.abs(made.cov).max()):
             raise ValueError("a covariance is symmetric, this one is not")
         if n is not None:
-            _check_whole("n of moments", n, 2)
+            whole_number("n of moments", n, 2)
         made.n = n
         return made
 
@@ -172,8 +172,8 @@ def kid(
       the spread of one subset, not the error of the mean.
     """
     x, y = _rows(x, y)
-    _check_whole("subsets", subsets, 1)
-    _check_whole("subset_size", subset_size, 2)
+    whole_number("subsets", subsets, 1)
+    whole_number("subset_size", subset_size, 2)
     size = min(subset_size, len(x), len(y))
     if size < subset_size:
         warnings.warn(
@@ -207,7 +207,7 @@ def kid_blocks(x: Any, y: Any, block_size: int = 1024) -> tuple[float, float]:
       The mean over the blocks and its standard error, NaN of one block.
     """
     x, y = _rows(x, y)
-    _check_whole("block_size", block_size, 2)
+    whole_number("block_size", block_size, 2)
     blocks = -(-max(len(x), len(y)) // block_size)
     if min(len(x), len(y)) < 2 * blocks:
         raise ValueError(
@@ -387,7 +387,7 @@ def inception_score(logits: Any, splits: int = 10) -> tuple[float, float]:
       The mean over the splits and their standard deviation (over `splits`).
     """
     (logits,) = _rows(logits, least=1, what="logits are (n, classes)")
-    _check_whole("splits", splits, 1)
+    whole_number("splits", splits, 1)
     n = len(logits)
     if n < splits:
         raise ValueError(f"{splits} splits want as many samples at least, not {n}")
@@ -421,8 +421,3 @@ def _check_lengths(*lengths: int) -> None:
     if len(set(lengths)) > 1:
         shown = " and ".join(map(str, lengths))
         raise ValueError(f"features have one length, not {shown}")
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is a whole number from {least}, not {value!r}")

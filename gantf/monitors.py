@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gantf import mmd, pictures, projector
 from gantf.callbacks import Records
+from gantf.choices import whole_number
 from gantf.inputs import check_labels, run, samples
 from gantf.jacobian import row_squares
 from gantf.penalties import slopes
@@ -36,7 +37,7 @@ class _Monitor(keras.callbacks.Callback):
 
     def __init__(self, every: int):
         super().__init__()
-        self.every = _whole("every", every)
+        self.every = whole_number("every", every)
 
     def on_train_batch_end(self, batch, logs=None):
         if self.model.step % self.every == 0:
@@ -268,7 +269,7 @@ class Embedding(keras.callbacks.Callback):
     ):
         super().__init__()
         self.folder, self.classes, self.seed = folder, classes, seed
-        self.count = _whole("count", count)
+        self.count = whole_number("count", count)
         first = tf.nest.map_structure(lambda x: tf.constant(x)[:count], real)
         self.real, self.labels = samples(first)
 
@@ -347,7 +348,8 @@ class Saturation(_Monitor):
 
     def __init__(self, batch: int, every: int = 50, looks: int = 3):
         super().__init__(every)
-        self.batch, self.looks = _whole("batch", batch, 2), _whole("looks", looks)
+        self.batch = whole_number("batch", batch, 2)
+        self.looks = whole_number("looks", looks)
         self._found, self._since, self._count = None, 0, 0
 
     def look(self, step, logs):
@@ -403,9 +405,3 @@ def _at_0(kernel: Any) -> float | None:
         return kernel and float(kernel.of_squares(0.0))
     except ValueError:
         return None
-
-
-def _whole(name: str, value: Any, least: int = 1) -> int:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name} is a whole number from {least}, not {value!r}")
-    return value

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from gantf.choices import whole_number
+
 # Wang, Simoncelli, Bovik (2003): the weights of the scales from the finest on, as
 # printed (their sum is 1.0001), the window and the constants against 0 / 0.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -61,7 +63,7 @@ def ms_ssim(images: Any, pairs: int = 1000, seed: int = 2020) -> float:
       The mean, 0..1; 1 where all images are the same.
     """
     (images,) = _images(images)
-    _check_whole("pairs", pairs, 1)
+    whole_number("pairs", pairs, 1)
     if len(images) < 2:
         raise ValueError("ms_ssim wants 2 images at least, not 1")
     order = np.random.RandomState(seed).permutation(len(images))
@@ -161,8 +163,8 @@ def sliced_wasserstein(
       the finest first, and their mean.
     """
     x, y = _images(x, y)
-    _check_whole("patches", patches, 1)
-    _check_whole("directions", directions, 1)
+    whole_number("patches", patches, 1)
+    whole_number("directions", directions, 1)
     if x.shape[1:] != y.shape[1:]:
         raise ValueError(
             f"both sets have images of one shape, not {x.shape[1:]} and {y.shape[1:]}"
@@ -263,8 +265,3 @@ def _images(*sets: Any) -> list[np.ndarray]:
                 f"images are uint8 (n, h, w, c), not {array.dtype} {array.shape}"
             )
     return arrays
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is a whole number from {least}, not {value!r}")

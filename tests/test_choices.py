@@ -1,5 +1,6 @@
 """Choosing by name, with messages word for word."""
 
+import numpy as np
 import pytest
 
 from gantf import choices
@@ -79,3 +80,16 @@ def test_what_is_made_knows_its_name_and_all_its_parameters():
     with pytest.raises(ValueError) as caught:
         choices.make("penalty", "gpp", {"gp": Penalty}, {})
     assert str(caught.value) == "unknown penalty 'gpp'; did you mean 'gp'?"
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int32(3)])
+def test_whole_numbers_are_those_of_python_and_numpy(value):
+    found = choices.whole_number("every", value)
+    assert found == value and type(found) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "2", None, np.float32(1)])
+def test_error_what_is_no_whole_number(value):
+    with pytest.raises(ValueError) as caught:
+        choices.whole_number("every", value)
+    assert str(caught.value) == f"every is a whole number from 1, not {value!r}"

@@ -262,6 +262,7 @@ class Evaluate(keras.callbacks.Callback):
         self.records, self.evaluator, self.n = records, evaluator, n
         self.every, self.seed, self.decay = every, seed, decay
         self.figures: dict[str, float] = {}
+        self._told: set[str] = set()  # notes, each once
 
     def on_train_begin(self, logs=None):
         if self.decay is not None:
@@ -291,6 +292,10 @@ class Evaluate(keras.callbacks.Callback):
         found["protocol"]["generated"]["ema"] = gan.ema
         shown = "  ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
         print(f"step {step}: {shown}", flush=True)
+        for note in found["notes"]:
+            if note not in self._told:
+                print(f"note: {note}", flush=True)
+        self._told |= set(found["notes"])
         written = dict(self.figures)
         if self.decay is not None:
             written |= self._follow(step, fake.features)

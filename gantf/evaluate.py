@@ -2,16 +2,19 @@
 
 Every figure is named after its features and comes with its whole protocol. What a
 network says of images is kept by the hash of their pixels: an evaluation that was
-interrupted goes on where it stopped, and no image is looked at twice.
+interrupted goes on where it stopped, and one of more images starts from there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
 import math
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +37,10 @@ _SUBSETS, _SUBSET_SIZE, _SEED = 100, 1000, 2020  # torch-fidelity's rule for KID
 _BLOCK = 1024  # TF-GAN's
 _HIGHER = ("is", "precision", "recall", "density", "coverage")
 SPREADS = ("std", "error")  # how sure a figure is: a deviation, a standard error
+# What reading a damaged .npz may end in.
+_TORN = (OSError, ValueError, EOFError, KeyError, NotImplementedError)
+_TORN += (zipfile.BadZipFile, zlib.error)
+_NUMBERS = "0123456789."  # what a kernel's next scale starts with
 _OF_IMAGES = ("ms_ssim", "swd")  # figures without a feature network
 
 
@@ -64,7 +71,7 @@ class Metric(NamedTuple):
 
     Attributes:
       real, fake: the parts of `Seen` that it takes of both sides.
-      figures: the names of what it gives; () for as many as there are levels.
+      figures: the names of what it gives, at least.
       compute: real and generated `Seen` -> as many numbers, or a dict of them.
       rule: what the protocol says of it.
     """
@@ -82,7 +89,9 @@ def _subset_size(real: Seen, fake: Seen) -> int:
 
 def _kid(real: Seen, fake: Seen) -> tuple[float, float]:
     size = _subset_size(real, fake)
-    return metrics.kid(real.features, fake.features, _SUBSETS, size, _SEED)
+    mean, std = metrics.kid(real.features, fake.features, _SUBSETS, size, _SEED)
+    whole_sets = size == len(real.features) == len(fake.features)
+    return mean, math.nan if whole_sets else std  # all subsets are the same
 
 
 _CUBIC = "unbiased MMD^2 with the kernel (a.b/d + 1)^3"
@@ -113,7 +122,7 @@ METRICS: dict[str, Metric] = {
         "logits",
         ("is", "is_std"),
         lambda x, y: metrics.inception_score(y.logits),
-        "of the generated samples, 10 consecutive splits, population std over them",
+        "of the generated samples, 10 splits of rows as they come, population std",
     ),
     "pr": Metric(
         "features",
@@ -134,12 +143,13 @@ METRICS: dict[str, Metric] = {
         "images",
         ("ms_ssim",),
         lambda x, y: (metrics.ms_ssim(y.images),),
-        "mean over pairs of generated samples; lower is more diverse",
+        "mean over at most 1000 disjoint pairs of generated samples, seed 2020, five "
+        "scales or as many as leave 11 pixels; lower is more diverse",
     ),
     "swd": Metric(
         "images",
         "images",
-        (),
+        ("swd_mean",),
         lambda x, y: {
             f"swd_{level}": distance
             for level, distance in metrics.sliced_wasserstein(
@@ -147,7 +157,7 @@ METRICS: dict[str, Metric] = {
             ).items()
         },
         "sliced Wasserstein distance of 7x7 patches by levels (sides) of the Laplacian "
-        "pyramid; papers print it times 1000",
+        "pyramid, 128 an image, 512 directions, seed 2020; papers print it times 1000",
     ),
 }
 
@@ -169,6 +179,24 @@ def metric(name: str) -> Metric:
         lambda x, y: (metrics.mmd(x.features, y.features, kernel),),
         f"unbiased MMD^2 with the kernel {kernel}",
     )
+
+
+def read_names(text: str) -> list[str]:
+    """The names in a list, as "kid, fd" or "kid,mmd:rbf:2,5,fd".
+
+    Raises:
+      ValueError: see `metric`.
+    """
+    names: list[str] = []
+    for word in text.split(","):
+        word = word.strip()
+        if names and names[-1].startswith("mmd:") and word[:1] and word[0] in _NUMBERS:
+            names[-1] += f",{word}"  # a kernel's scales have commas too
+        else:
+            names.append(word)
+    for name in names:
+        metric(name)
+    return names
 
 
 def column(figure: str, features: str) -> str:
@@ -229,7 +257,7 @@ def look(
     """
     needs = set(needs)
     cache = cache if "sha256" in features.about else None
-    said = gantf.__version__ + json.dumps(features.about, sort_keys=True)
+    said = gantf.__version__ + json.dumps(features.identity, sort_keys=True)
     network = hashlib.sha256(said.encode())
     prefix, content, files = network.hexdigest()[:16], hashlib.sha256(), []
     kept = needs - {"moments"}
@@ -282,17 +310,40 @@ def _kept(path: Path | None, compute: Callable[[], dict]) -> dict[str, np.ndarra
         return compute()
     try:
         return _read(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        found = compute()  # it is not there, or torn
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as unfinished:
-        np.savez(unfinished, **found)
+    except _TORN:
+        found = compute()  # or it is not there
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as unfinished:
+            np.savez(unfinished, **found)
+    except OSError as error:  # no reason to lose what was computed
+        warnings.warn(f"the cache {path.parent.parent} takes nothing: {error.strerror}")
     return found
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+        found = dict(file)
+    if not found:
+        raise ValueError(f"{path} is torn")
+    return found
+
+
+def check(side: str, seen: Seen, metrics: Iterable[str]) -> None:
+    """Refuses a file of statistics where a metric needs more.
+
+    Args:
+      side: "real" or "fake".
+      seen: what is known of that side.
+      metrics: names of metrics.
+    """
+    for name in metrics:
+        part = getattr(metric(name), side)
+        if part and getattr(seen, part) is None:
+            raise ValueError(
+                f"metric {name} needs the {part} of the {side} samples, which a file "
+                "of statistics does not have; take metric fd, or the images"
+            )
 
 
 class Evaluator:
@@ -306,7 +357,6 @@ class Evaluator:
 
     Attributes:
       real: what the network said of the real samples.
-      columns: the names of the figures that are known beforehand.
 
     Raises:
       ValueError: an unknown metric; real samples without what a metric needs.
@@ -323,15 +373,12 @@ class Evaluator:
         self.features = features
         self._metrics = {name: metric(name) for name in metrics}
         if isinstance(real, Samples):
+            if "is" in self._metrics:  # told before a training, not in it
+                look(dataclasses.replace(real, n=1), features, {"logits"})
             needs = {row.real for row in self._metrics.values()} - {None}
             real = look(real, features, needs, cache, say)
+        check("real", real, self._metrics)
         self.real = real
-        self._check("real", real)
-        self.columns = [
-            column(figure, features.name)
-            for row in self._metrics.values()
-            for figure in row.figures
-        ]
 
     def look(self, fake: Samples, cache: Path | None = None, say=lambda done: None):
         """What the network says of generated samples; see the function `look`."""
@@ -341,9 +388,10 @@ class Evaluator:
     def figures(self, fake: Seen) -> dict[str, float]:
         """The figures of generated samples, by the names of their columns.
 
-        The spread of a figure is left out where one block is too few for it.
+        The spread of a figure is left out where all subsets are the same, or one
+        block is all there is.
         """
-        self._check("fake", fake)
+        check("fake", fake, self._metrics)
         found = {}
         for row in self._metrics.values():
             values = row.compute(self.real, fake)
@@ -361,6 +409,7 @@ class Evaluator:
             "real": self.real.about,
             "generated": fake.about,
             **{key: row.rule.format(size=size) for key, row in self._metrics.items()},
+            "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
             "versions": {
                 "gantf": gantf.__version__,
                 "keras": keras.__version__,
@@ -390,6 +439,23 @@ class Evaluator:
                     f"fd: {min(few)} samples in {d} dimensions: the distance is biased "
                     "up; compare it at equal numbers only, or take kid"
                 )
+        shapes = [seen.about.get("shape") for seen in (self.real, fake)]
+        if None not in shapes and shapes[0] != shapes[1]:
+            notes.append(
+                f"the real samples are {shapes[0]}, the generated ones {shapes[1]}: "
+                "resolution is compared too"
+            )
+        if {"pr", "dc"} & set(self._metrics) and self.real.n != fake.n:
+            notes.append(
+                f"pr and dc depend on the numbers, {self.real.n} and {fake.n}: compare "
+                "them at equal ones"
+            )
+        for seen in (self.real, fake):
+            if "statistics" in seen.about and "network" not in seen.about:
+                notes.append(
+                    f"{seen.about['statistics']} does not say which network its "
+                    "statistics are of"
+                )
         for name, value in figures.items():
             unbiased = name.startswith(("kid", "mmd")) and not is_spread(name)
             if unbiased and value < 0:
@@ -398,12 +464,3 @@ class Evaluator:
                     "of one law half of its values are"
                 )
         return notes
-
-    def _check(self, side: str, seen: Seen) -> None:
-        for name, row in self._metrics.items():
-            part = getattr(row, side)
-            if part and getattr(seen, part) is None:
-                raise ValueError(
-                    f"metric {name} needs the {part} of the {side} samples, which a "
-                    "file of statistics does not have; take metric fd, or the images"
-                )

@@ -48,7 +48,7 @@ from gantf import settings as settings_
 from gantf.builder import build_decoder, build_pair, precision
 from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator, column, feature_cache, is_spread
-from gantf.files import write_json
+from gantf.files import sweep, write_json
 from gantf.gan import GAN
 from gantf.replicas import get_strategy
 from gantf.settings import Settings, make_decay
@@ -305,12 +305,13 @@ def _claim(settings: Settings) -> Path:
     try:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder} is a file; give another --workdir")
+        sweep(folder)
         if path.exists():
             stored = _read_about(path)
             _check_same(settings, stored["settings"])
             about = stored | {"settings": about["settings"]}
             about["resumed"] = [*about.get("resumed", []), here]
-        elif folder.exists() and any(folder.iterdir()):
+        elif any(folder.glob("*")):
             raise RunError(
                 f"{folder} is no run's folder and not empty; give another --workdir"
             )
@@ -356,13 +357,20 @@ def _restore(gan: GAN, folder: Path, decay: ThreeSampleDecay | None) -> int:
         return 0
     try:
         gan.load_weights(found[-1])
-        if decay is not None:
-            decay.load(checkpoints.decay_state(found[-1]))
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             f"{found[-1]} cannot be read ({_one_line(error)}); delete it to go on from "
             f"{found[-2].name if len(found) > 1 else 'the start'}"
         ) from error
+    if decay is not None:
+        state = checkpoints.decay_state(found[-1])
+        try:
+            decay.load(state)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{state} cannot be read ({_one_line(error)}); delete it and "
+                f"{found[-1].name}, to go on from before"
+            ) from error
     _say(f"{folder}: goes on from step {gan.step}")
     return gan.step
 

@@ -6,7 +6,6 @@ A figure is always named after its features: `kid_mnistnet`, `fd_pixels`. Only t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ class Features:
 
     Attributes:
       name, about: as given.
+      identity: what tells it from other networks: `about` without the file's name.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Features:
     ):
         self.name, self.about = name, {"features": name, **about}
         self._net, self._prepare = net, prepare
+        self.identity = {k: v for k, v in self.about.items() if k != "weights"}
 
     def __call__(self, images: Any) -> dict[str, np.ndarray]:
         """Features (n, d), and logits (n, classes) where the net is a classifier.
@@ -110,12 +111,12 @@ def get(network: Any, path: str | Path | None = None) -> Features:
     if isinstance(network, Features):
         return network
     if isinstance(network, str) and network.endswith(".keras"):
-        network = _load_model(Path(network))
+        return _of_file(Path(network))
     if isinstance(network, keras.Model):
-        return _of_model(network)
+        return _of_model(network, {})
     if callable(network):
         name = getattr(network, "__name__", type(network).__name__)
-        return Features(name, {"resize": None}, network, _images)
+        return Features(_own(name), {"resize": None}, network, _images)
     return choose("feature network", network, _FEATURES)(path)
 
 
@@ -189,7 +190,14 @@ def _load_mnistnet(path: str | Path | None) -> Features:
     return Features("mnistnet", about, both, _grey28)
 
 
+def _refuse_weights(name: str, path: str | Path | None) -> None:
+    if path:
+        raise ValueError(f"features {name} have no weights; leave {path} out")
+
+
 def _load_pixels(path: str | Path | None) -> Features:
+    _refuse_weights("pixels", path)
+
     def prepare(images):
         return _resized(_images(images), (8, 8)) / 127.5 - 1.0
 
@@ -200,6 +208,8 @@ def _load_pixels(path: str | Path | None) -> Features:
 
 
 def _load_points(path: str | Path | None) -> Features:
+    _refuse_weights("points", path)
+
     def prepare(points):
         if points.ndim != 2:
             raise ValueError(f"points are (n, d), not {points.shape}")
@@ -208,13 +218,23 @@ def _load_points(path: str | Path | None) -> Features:
     return Features("points", {"resize": None}, lambda points: points, prepare)
 
 
-def _load_model(path: Path) -> keras.Model:
-    if not path.exists():
+def _of_file(path: Path) -> Features:
+    if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    return keras.models.load_model(path)
+    return _of_model(keras.models.load_model(path), {"sha256": sha256(path)})
 
 
-def _of_model(net: keras.Model) -> Features:
+def _own(name: str) -> str:
+    """The name of a network of one's own, as figures can have it."""
+    if name in _FEATURES or name.endswith(("_std", "_error")):
+        raise ValueError(
+            f"a network of one's own has a name that no other has, which does not end "
+            f"in _std or _error, not {name!r}; rename it"
+        )
+    return name
+
+
+def _of_model(net: keras.Model, about: dict[str, str]) -> Features:
     """A Keras model, which takes images as the nets of gantf do."""
     shapes = [net_input.shape[1:] for net_input in net.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3:
@@ -229,12 +249,8 @@ def _of_model(net: keras.Model) -> Features:
         images = _grey(images) if channels == 1 else _rgb(images)
         return (_resized(images, size) if size else images) / np.float32(127.5) - 1.0
 
-    digest = hashlib.sha256()
-    for weight in net.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    about = {"sha256": digest.hexdigest()}
-    about["resize"] = "x".join(map(str, size)) if size else None
-    return Features(net.name, about, net, prepare)
+    resize = "x".join(map(str, size)) if size else None
+    return Features(_own(net.name), {**about, "resize": resize}, net, prepare)
 
 
 _FEATURES = {

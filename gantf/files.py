@@ -4,21 +4,35 @@ import contextlib
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_UNFINISHED = "unfinished-"
 
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, and moves what is there in its place.
 
-    The other path has the same endings, since some writers choose by them, and is this
-    process's own.
+    The other path has the same endings, since some writers choose by them, and a name
+    that no other writer has. It does not stay where writing fails; what a killed
+    program leaves, `sweep` takes away.
     """
-    unfinished = path.with_name(f"unfinished-{os.getpid()}{''.join(path.suffixes)}")
-    yield unfinished
-    os.replace(unfinished, path)
+    name = f"{_UNFINISHED}{uuid.uuid4().hex}{''.join(path.suffixes)}"
+    unfinished = path.with_name(name)
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Takes away what programs left unfinished in a folder that none writes to."""
+    for path in folder.glob(f"**/{_UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -349,7 +349,7 @@ _SECTIONS = (
         "Curves",
         "Thin lines are single steps, thick ones their running means. The losses of a "
         "GAN do not fall as it gets better; the figures tell. Bands are one standard "
-        "deviation wide to each side.",
+        "deviation, or error, wide to each side.",
         _curves,
     ),
     (

@@ -11,6 +11,7 @@ The generated ones are bytes, as real ones are: what a figure sees is what a PNG
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Callable
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from gantf import datasets, plots
+from gantf.choices import whole_number
 from gantf.files import sha256, whole
 from gantf.metrics import Moments
 from gantf.readers import ReadError, Source
 from gantf.sampler import Sampler
 
 CHOICE_SEED = 2020  # of which images of a set are taken
+ORDER = f"RandomState({CHOICE_SEED}).permutation"
 QUANTISATION = "floor((x + 1) 127.5 + 0.5), cut to 0..255"
 _TORN = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 
@@ -51,17 +54,19 @@ class Samples:
 
 
 def of_source(source: Source, n: int | None = None) -> Samples:
-    """Some images of a set: the first n of RandomState(2020).permutation, in order.
+    """Images of a set: the first n of RandomState(2020).permutation, in that order.
+
+    Splits and blocks of some figures are of samples in a row, which must be no
+    sorted ones, as those of folders of classes are.
 
     Args:
       source: the set.
-      n: how many; all where there are fewer, or for None.
+      n: how many, from 1; all where there are fewer, or for None.
     """
-    n = min(n or source.n, source.n)
-    chosen = np.sort(np.random.RandomState(CHOICE_SEED).permutation(source.n)[:n])
+    n = source.n if n is None else min(whole_number("n", n), source.n)
+    chosen = np.random.RandomState(CHOICE_SEED).permutation(source.n)[:n]
     about = {"data": source.name, "split": source.split, "n": n, "of": source.n}
-    if n < source.n:
-        about["chosen"] = f"RandomState({CHOICE_SEED}).permutation"
+    about |= {"order": ORDER, "shape": _shown(source.shape)}
     return Samples(
         source.name,
         n,
@@ -85,6 +90,7 @@ def of_sampler(sampler: Sampler, n: int, seed: int = 1, name: str = "") -> Sampl
 
     about = {"generator": name, "n": n, "seed": seed, "latent": str(sampler.latent)}
     about |= {"batch_norm": "moving averages", "quantisation": QUANTISATION}
+    about["shape"] = _shown(sampler.net.output_shape[1:])
     if sampler.takes_labels:
         about["labels"] = "all classes in turn"
     return Samples(name, n, read, about)
@@ -97,8 +103,12 @@ def of_array(images: Any, name: str = "array") -> Samples:
         name,
         len(images),
         lambda start, stop: images[start:stop],
-        {"data": name, "n": len(images)},
+        {"data": name, "n": len(images), "shape": _shown(images.shape[1:])},
     )
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def as_bytes(samples: np.ndarray) -> np.ndarray:
@@ -129,7 +139,10 @@ def open_samples(
     path = Path(place).expanduser()
     folder = path.parent if path.suffix == ".keras" else path
     if not (folder / "settings.json").exists():
-        return of_source(datasets.find(place, split, size), n)
+        samples = of_source(datasets.find(place, split, size), n)
+        if size is not None:
+            samples.about["prepared"] = f"short side to {size} (Lanczos), centre square"
+        return samples
     if n is None:
         raise ValueError(f"{place} is a run: say how many samples to draw, as --n=5000")
     samples = of_sampler(Sampler.of_run(path), n, seed, str(place))
@@ -137,6 +150,16 @@ def open_samples(
     told = json.loads((folder / "settings.json").read_text("utf-8"))["settings"]
     samples.about.update(sha256=sha256(net), ema=told.get("ema"))
     return samples
+
+
+def run_size(place: str | Path) -> int | None:
+    """The side of the images of a run; None of other places, and of points."""
+    path = Path(place).expanduser()
+    folder = path.parent if path.suffix == ".keras" else path
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads((folder / "settings.json").read_text("utf-8"))["settings"]
+        return told["size"]
+    return None
 
 
 def is_statistics(place: str | Path) -> bool:
@@ -166,8 +189,13 @@ def open_statistics(path: str | Path) -> tuple[Moments, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             mean, cov = (np.asarray(file[k], np.float64) for k in ("mu", "sigma"))
             said = json.loads(str(file["about"])) if "about" in file else {}
+        if not isinstance(said.get("network", {}), dict):
+            raise ValueError("network in about is no dict")
         moments = Moments.of(mean, cov, said.get("n"))
-    except (*_TORN, KeyError) as error:
+        values = np.linalg.eigvalsh(cov)
+        if values[0] < -1e-6 * abs(values[-1]):
+            raise ValueError("sigma has negative eigenvalues, a covariance has none")
+    except (*_TORN, KeyError, AttributeError) as error:
         raise ReadError(f"{path}: no file of statistics ({error})") from None
     return moments, {"statistics": path.name, "statistics_sha256": sha256(path), **said}
 

@@ -17,7 +17,7 @@ from gantf import (
     scaling,
     schedule,
 )
-from gantf.choices import choose, hint
+from gantf.choices import choose, hint, make
 from gantf.decay import ThreeSampleDecay
 from gantf.gan import UPDATES
 from gantf.replicas import STRATEGIES
@@ -195,7 +195,7 @@ _DECAYS = {"three_sample": ThreeSampleDecay}
 
 
 def _get_decay(name: str, **parameters) -> ThreeSampleDecay:
-    return choose("learning rate decay", name, _DECAYS)(**parameters)
+    return make("learning rate decay", name, _DECAYS, parameters)
 
 
 def _decay(given: Any, measured: list[str]) -> Any:
@@ -213,23 +213,19 @@ def _decay(given: Any, measured: list[str]) -> Any:
 
 def _metrics(given: Any) -> list[str]:
     """The metrics as a list of names, all known."""
-    names = given.split(",") if isinstance(given, str) else given
-    if not isinstance(names, list | tuple) or not names:
+    if isinstance(given, str):
+        return evaluate.read_names(given)
+    if not isinstance(given, list | tuple) or not given:
         raise ValueError(f"metrics is a list, as ['kid', 'fd'], not {given!r}")
-    for name in names:
+    for name in given:
         evaluate.metric(name)
-    return list(names)
+    return list(given)
 
 
 def _best(given: str | None, measured: list[str]) -> str:
     """The figure whose best step is kept: one of those that are measured."""
     figures = [f for name in measured for f in evaluate.metric(name).figures]
     figures = [f for f in figures if not evaluate.is_spread(f)]
-    if not figures:
-        raise ValueError(
-            "metrics has one at least whose best value is known, as kid, not only "
-            f"{','.join(measured)}"
-        )
     if given is not None:
         choose("best figure", given, dict.fromkeys(figures))
     return given or figures[0]

@@ -10,7 +10,6 @@ from gantf import datasets, evaluate, features, metrics, samples
 from gantf.evaluate import Evaluator
 from gantf.features import Features
 from gantf.metrics import Moments
-from gantf.readers import array_source
 
 ALL = ["kid", "kid_blocks", "fd", "is", "pr", "dc", "ms_ssim", "swd", "mmd:rbf:4"]
 
@@ -40,7 +39,7 @@ def counted():
 
 @pytest.fixture(scope="module")
 def real():
-    return samples.of_source(array_source("noise", "train", noise(0)))
+    return samples.of_array(noise(0), "noise")
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +68,9 @@ def test_figures_are_the_metrics_by_the_names_of_their_features(real, fake):
         expected |= dict(zip(pair, values))
     for level, value in metrics.sliced_wasserstein(noise(0), noise(1)).items():
         expected[f"swd_{level}"] = value
-    del expected["kid_blocks_means_error"]  # one block: there is none
+    # All subsets are the whole set, and one block has no error: no spread is known.
+    del expected["kid_means_std"], expected["kid_blocks_means_error"]
     assert found == pytest.approx(expected, rel=1e-9)
-    assert set(evaluator.columns) - set(found) == {"kid_blocks_means_error"}
 
 
 def test_columns_of_the_network_of_fid_have_the_names_of_the_field():
@@ -113,14 +112,15 @@ def test_protocol_says_all(real, fake):
     protocol = evaluator.protocol(seen)
     assert json.loads(json.dumps(protocol)) == protocol
     assert set(protocol["versions"]) == {"gantf", "keras", "tensorflow", "numpy"}
+    assert protocol.pop("device") == "CPU"
     content = protocol["real"].pop("content")
     assert len(content) == 64 and protocol["generated"].pop("content") != content
     del protocol["versions"]
     assert protocol == {
         "features": "means",
         "resize": None,
-        "real": {"data": "noise", "split": "train", "n": 120, "of": 120},
-        "generated": {"data": "array", "n": 120},
+        "real": {"data": "noise", "n": 120, "shape": "16x16x3"},
+        "generated": {"data": "array", "n": 120, "shape": "16x16x3"},
         "kid": "unbiased MMD^2 with the kernel (a.b/d + 1)^3, 100 subsets of 120, seed "
         "2020; std over subsets",
         "fd": "Frechet distance of Gaussians, covariances over n - 1, float64, "
@@ -155,6 +155,50 @@ def test_notes_say_what_a_reader_should_know(real, fake):
     assert jpeg.notes(jpeg.look(fake)._replace(lossy=True), {}) == [
         "the generated samples are JPEG files, whose artefacts count too"
     ]
+
+
+def test_notes_of_samples_that_do_not_fit_each_other(real):
+    network = features.get(means)
+    small = samples.of_array(noise(1, n=60, side=8))
+    evaluator = Evaluator(real, network, ["pr"])
+    assert evaluator.notes(evaluator.look(small), {}) == [
+        "the real samples are 16x16x3, the generated ones 8x8x3: resolution is "
+        "compared too",
+        "pr and dc depend on the numbers, 120 and 60: compare them at equal ones",
+    ]
+    moments = Moments.of(np.zeros(3), np.eye(3))
+    seen = evaluate.Seen({"statistics": "x.npz"}, None, moments=moments)
+    evaluator = Evaluator(seen, network, ["fd"])
+    assert evaluator.notes(evaluator.look(real), {}) == [
+        "x.npz does not say which network its statistics are of"
+    ]
+
+
+def test_subsets_that_differ_have_a_spread(real, monkeypatch):
+    monkeypatch.setattr(evaluate, "_SUBSET_SIZE", 50)
+    evaluator = Evaluator(real, features.get(means), ["kid"])
+    assert evaluator.figures(evaluator.look(real))["kid_means_std"] > 0
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("kid,fd", ["kid", "fd"]),
+        ("kid, fd", ["kid", "fd"]),
+        ("mmd:rbf:2,5,10,fd", ["mmd:rbf:2,5,10", "fd"]),
+        ("mmd:rq:.2,1,pr", ["mmd:rq:.2,1", "pr"]),
+    ],
+)
+def test_a_list_of_metrics(text, names):
+    assert evaluate.read_names(text) == names
+
+
+def test_a_cache_that_takes_nothing_loses_nothing(real, counted, tmp_path):
+    network, _ = counted
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="takes nothing: Not a directory"):
+        found = evaluate.look(real, network, {"features"}, tmp_path / "file")
+    np.testing.assert_array_equal(found.features, means(noise(0))["features"])
 
 
 def test_chunks_do_not_change_what_is_seen(real, monkeypatch):
@@ -303,9 +347,8 @@ def test_error_unknown_metric(name, message):
 
 
 def test_error_a_network_without_logits(real):
-    evaluator = Evaluator(real, features.get("pixels"), ["is"])
     with pytest.raises(ValueError) as caught:
-        evaluator.look(real)
+        Evaluator(real, features.get("pixels"), ["is"])
     assert str(caught.value) == (
         "pixels is no classifier: it has no logits for metric is"
     )
@@ -316,8 +359,6 @@ def test_a_keras_model_is_a_network_too(real):
         [keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D()], name="mine"
     )
     evaluator = Evaluator(real, features.get(net))
-    assert list(evaluator.figures(evaluator.look(real))) == [
-        "kid_mine",
-        "kid_mine_std",
-        "fd_mine",
-    ]
+    figures = evaluator.figures(evaluator.look(real))
+    assert list(figures) == ["kid_mine", "fd_mine"]
+    assert "sha256" not in features.get(net).about  # its weights may still change

@@ -4,6 +4,7 @@ import json
 import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,7 +68,7 @@ def test_a_table_and_scores_with_their_protocol(places, call):
     mean, std = metrics.kid(pixels(0), pixels(1), 100, 60)
     assert found["figures"]["kid_pixels"] == pytest.approx(mean, rel=1e-4)
     assert f"{found['figures']['kid_pixels']:.6g}" in shown
-    assert " ± " in shown and std < 1e-9  # each subset is the whole
+    assert std < 1e-9 and "±" not in shown  # each subset is the whole
     rows = [line.split() for line in shown.splitlines() if line.endswith("is better")]
     assert [(row[0], row[-3]) for row in rows] == [
         ("kid_pixels", "lower"),
@@ -85,7 +86,7 @@ def test_a_table_and_scores_with_their_protocol(places, call):
 def test_the_same_images_have_the_same_figures_wherever_they_lie(place, places, call):
     expected = call("a.npz", "b.npz", "--features=pixels")[1]
     found = call("a.npz", place, "--features=pixels")[1]
-    assert found["figures"] == expected["figures"]
+    assert found["figures"] == pytest.approx(expected["figures"])
     sides = [scores["protocol"]["generated"] for scores in (found, expected)]
     assert sides[0]["content"] == sides[1]["content"]
 
@@ -121,6 +122,31 @@ def test_statistics_out_and_in(places, call):
     assert found["protocol"]["real"]["data"] == "a.npz"
 
 
+def test_a_set_is_brought_to_the_size_of_the_run(places, call, run_folder):  # noqa: F811
+    path = run_folder / "settings.json"
+    told = json.loads(path.read_text())
+    told["settings"]["size"] = 4
+    path.write_text(json.dumps(told))
+    protocol = call("a.npz", run_folder, "--features=pixels", "--n=50")[1]["protocol"]
+    assert protocol["real"]["shape"] == protocol["generated"]["shape"] == "4x4x3"
+    assert protocol["real"]["prepared"] == "short side to 4 (Lanczos), centre square"
+
+
+def test_a_model_in_a_file_is_known_by_its_file(places, call):
+    pools = {
+        "avg": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+    }
+    for name, pool in pools.items():  # two nets of one name, and no weights
+        net = keras.Sequential([keras.Input((8, 8, 3)), pool()], name="mine")
+        net.save(places / f"{name}.keras")
+    found = [
+        call("a.npz", "b.npz", f"--features={name}.keras")[1]["figures"]["fd_mine"]
+        for name in (*pools, *pools)
+    ]
+    assert found[:2] == found[2:] and abs(found[0] - found[1]) > 1e-6
+
+
 def test_what_was_seen_is_kept_and_named(places, call, monkeypatch):
     call("a.npz", "b.npz", "--features=mnistnet")
     kept = {path.name for path in evaluate.feature_cache().rglob("*.npz")}
@@ -136,6 +162,26 @@ def test_what_was_seen_is_kept_and_named(places, call, monkeypatch):
     "arguments, message",
     [
         (["a.npz"], "give GENERATED too, or --statistics=FILE.npz to write REAL's"),
+        (
+            ["a.npz", "b.npz", "--statistics=s.npz"],
+            "--statistics is for REAL alone; leave it or GENERATED out",
+        ),
+        (
+            ["a.npz", "b.npz", "--out=folder"],
+            "folder cannot be written; give another --out",
+        ),
+        (
+            ["a.npz", "b.npz", "--features=pixels", "--n=0"],
+            "n is a whole number from 1, not 0",
+        ),
+        (
+            ["a.npz", "b.npz", "--features=pixels", "--n=1"],
+            "a.npz: figures want 2 samples at least",
+        ),
+        (
+            ["a.npz", "b.npz", "--features=pixels", "--weights=x.h5"],
+            "features pixels have no weights; leave x.h5 out",
+        ),
         (
             ["a.npz", "b.npz", "--features=pixel"],
             "unknown feature network 'pixel'; did you mean 'pixels'?",
@@ -159,6 +205,14 @@ def test_error_messages(arguments, message, places, refused):
 def test_error_a_run_without_a_number(places, refused, run_folder):  # noqa: F811
     assert refused("a.npz", run_folder, "--features=pixels") == (
         f"{run_folder} is a run: say how many samples to draw, as --n=5000"
+    )
+
+
+def test_error_statistics_have_no_kid(places, call, refused):
+    call("a.npz", "--statistics=s.npz", "--features=pixels")
+    assert refused("b.npz", "s.npz", "--features=pixels", "--metrics=kid") == (
+        "metric kid needs the features of the fake samples, which a file of statistics "
+        "does not have; take metric fd, or the images"
     )
 
 

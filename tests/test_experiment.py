@@ -115,7 +115,7 @@ def test_scores_carry_their_protocol(whole):
     found = json.loads((whole.folder / "scores.json").read_text())
     assert found["step"] == 6
     assert found["figures"] == whole.scores
-    assert set(found["figures"]) == {"kid_pixels", "kid_pixels_std", "fd_pixels"}
+    assert set(found["figures"]) == {"kid_pixels", "fd_pixels"}
     real, generated = (found["protocol"][side] for side in ("real", "generated"))
     assert real["n"] == generated["n"] == 100
     assert (real["data"], real["split"], real["of"]) == ("embedded", "train", 5000)
@@ -211,7 +211,7 @@ def test_a_run_whose_rates_fall_resumes_with_its_memory(tmp_path):
     # Two are remembered, the third fails; one is left, so the fifth fails again.
     column = [float(rate["learning_rate/generator"]) for rate in rates[:5]]
     assert column == pytest.approx([2e-4, 2e-4, 1e-4, 1e-4, 5e-5])
-    assert set(whole.scores) == {"kid_pixels", "kid_pixels_std"}
+    assert set(whole.scores) == {"kid_pixels"}
 
 
 def test_more_steps_go_on_from_the_end(whole, tmp_path):
@@ -244,7 +244,7 @@ def test_points_and_every_kind_of_loss(tmp_path):
         result = run(
             tmp_path / loss, architecture=points, data="ring", loss=loss, steps=2
         )
-        assert set(result.scores) == {"kid_points", "kid_points_std", "fd_points"}
+        assert set(result.scores) == {"kid_points", "fd_points"}
         assert (tmp_path / loss / "samples" / "step_000002.png").exists()
 
 
@@ -290,6 +290,14 @@ def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
     mirrored = type("Mirrored", (), {"num_replicas_in_sync": gpus})
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", mirrored)
     assert get_strategy("auto").num_replicas_in_sync == replicas
+
+
+def test_what_a_killed_run_left_unfinished_is_no_obstacle(tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    (folder / "unfinished-1.json").write_text("{")
+    assert run(folder, steps=3).step == 3
+    assert not list(folder.rglob("unfinished*"))
 
 
 def refused(folder, error=experiment.RunError, **settings):

@@ -129,3 +129,64 @@ def test_error_messages(name, images, message):
     with pytest.raises(ValueError) as caught:
         features.get(name)(images)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["inception", "pixels", "feat_std", "feat_error"])
+def test_error_a_name_that_figures_cannot_have(name):
+    def net(images):
+        return images[:, 0, 0]
+
+    net.__name__ = name
+    with pytest.raises(ValueError) as caught:
+        features.get(net)
+    assert str(caught.value) == (
+        "a network of one's own has a name that no other has, which does not end in "
+        f"_std or _error, not {name!r}; rename it"
+    )
+
+
+def test_the_same_weights_in_another_file_are_the_same_network(tmp_path, mnistnet):
+    copy = tmp_path / "copy.weights.h5"
+    copy.write_bytes(data_file("mnistnet.weights.h5").read_bytes())
+    assert features.get("mnistnet", copy).identity == mnistnet.identity
+    named = features.Features("x", {"sha256": "0", "weights": "a.pth"}, None, None)
+    assert named.identity == {"features": "x", "sha256": "0"}
+    assert named.about["weights"] == "a.pth"
+
+
+def test_a_model_takes_images_as_the_nets_here_do():
+    net = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten()], name="mine"
+    )
+    images = np.full((3, 8, 8, 3), 255, np.uint8)
+    images[1] = 0
+    found = features.get(net)(images)["features"]
+    expected = np.repeat([[1.0], [-1.0], [1.0]], 16, axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "net, message",
+    [
+        (
+            keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
+            "a feature network has one input, of images (h, w, c), not (4,)",
+        ),
+        ("nowhere.keras", "nowhere.keras: no such file"),
+    ],
+)
+def test_error_models_that_take_no_images(net, message):
+    with pytest.raises(ValueError) as caught:
+        features.get(net)
+    assert str(caught.value) == message
+
+
+def test_error_a_network_that_gives_no_vectors():
+    def maps(images):
+        return images
+
+    with pytest.raises(ValueError) as caught:
+        features.get(maps)(np.zeros((2, 4, 4, 3), np.uint8))
+    assert str(caught.value) == (
+        "maps gives a vector for each image, (2, d), not (2, 4, 4, 3)"
+    )

@@ -605,6 +605,6 @@ def test_error_no_file(tiny, monkeypatch, value):
         "    from http://download.tensorflow.org/models/image/imagenet/\n"
         "  pt_inception-2015-12-05-6726825d.pth\n"
         "    from the releases of https://github.com/mseitzer/pytorch-fid\n"
-        "and give its path: load(path), --feature_weights=FILE, or GANTF_INCEPTION=FILE"
-        " in the\nenvironment"
+        "and give its path: load(path), --feature_weights=FILE of a run, --weights=FILE"
+        " of\ntools/evaluate.py, or GANTF_INCEPTION=FILE in the environment"
     )

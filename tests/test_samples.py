@@ -44,7 +44,7 @@ def run_folder(tmp_path):
 def test_a_part_of_a_set_is_drawn_once_for_all(images):
     source = array_source("noise", "train", images)
     found = samples.of_source(source, 12)
-    chosen = np.sort(np.random.RandomState(2020).permutation(30)[:12])
+    chosen = np.random.RandomState(2020).permutation(30)[:12]
     np.testing.assert_array_equal(found.read(0, 12), images[chosen])
     np.testing.assert_array_equal(found.read(5, 7), images[chosen[5:7]])
     assert found.about == {
@@ -52,15 +52,23 @@ def test_a_part_of_a_set_is_drawn_once_for_all(images):
         "split": "train",
         "n": 12,
         "of": 30,
-        "chosen": "RandomState(2020).permutation",
+        "order": "RandomState(2020).permutation",
+        "shape": "8x8x3",
     }
 
 
 @pytest.mark.parametrize("n", [None, 30, 99])
-def test_a_whole_set_is_in_order(images, n):
+def test_a_whole_set_is_shuffled_too(images, n):
+    # Sets are sorted, and blocks and splits of figures are of samples in a row.
     found = samples.of_source(array_source("noise", "train", images), n)
-    assert found.n == 30 and "chosen" not in found.about
-    np.testing.assert_array_equal(found.read(0, 30), images)
+    order = np.random.RandomState(2020).permutation(30)
+    np.testing.assert_array_equal(found.read(0, found.n), images[order])
+
+
+def test_fewer_samples_are_the_first_of_more(images):
+    source = array_source("noise", "train", images)
+    few, many = (samples.of_source(source, n) for n in (7, 20))
+    np.testing.assert_array_equal(few.read(0, 7), many.read(0, 7))
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -80,6 +88,7 @@ def test_a_sample_is_the_same_in_any_number_and_chunk(classes):
         "latent": "normal-4",
         "batch_norm": "moving averages",
         "quantisation": "floor((x + 1) 127.5 + 0.5), cut to 0..255",
+        "shape": "4x4x3",
     } | ({"labels": "all classes in turn"} if classes else {})
 
 
@@ -143,6 +152,41 @@ def test_what_is_a_file_of_statistics(images, tmp_path):
     assert samples.is_statistics(tmp_path / "s.npz")
     for other in ("images.npz", "torn.npz", "none.npz", "."):
         assert not samples.is_statistics(tmp_path / other)
+
+
+def test_the_side_of_a_run(run_folder):
+    assert samples.run_size(run_folder) is None  # its settings do not say
+    path = run_folder / "settings.json"
+    told = json.loads(path.read_text())
+    told["settings"]["size"] = 32
+    path.write_text(json.dumps(told))
+    assert samples.run_size(run_folder) == 32
+    assert samples.run_size(run_folder / "best.keras") == 32
+    assert samples.run_size("embedded") is None
+
+
+@pytest.mark.parametrize("n", [0, -5, 2.0])
+def test_error_a_number_of_images_that_cannot_be(images, n):
+    with pytest.raises(ValueError) as caught:
+        samples.of_source(array_source("noise", "train", images), n)
+    assert str(caught.value) == f"n is a whole number from 1, not {n}"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"sigma": -np.eye(2)},
+        {"sigma": np.diag([1.0, -1e-3])},
+        {"about": '"none"'},
+        {"about": '{"network": "inception"}'},
+        {"about": "{"},
+    ],
+)
+def test_error_statistics_that_are_none(arrays, tmp_path):
+    path = tmp_path / "s.npz"
+    np.savez(path, **{"mu": np.zeros(2), "sigma": np.eye(2), **arrays})
+    with pytest.raises(ValueError, match="no file of statistics"):
+        samples.open_statistics(path)
 
 
 def test_error_a_run_needs_a_number(run_folder):

@@ -191,9 +191,12 @@ def test_kid_is_measured_and_its_best_step_kept():
 
 
 def test_metrics_are_a_list_and_the_best_is_one_of_their_figures():
-    given = {"architecture": SMALL, "metrics": "fd,pr,mmd:rbf:1", "best": "recall"}
+    given = {"architecture": SMALL, "metrics": "fd, pr,mmd:rbf:1,2", "best": "recall"}
     resolved = settings.resolve(given)
-    assert resolved.metrics == ["fd", "pr", "mmd:rbf:1"] and resolved.best == "recall"
+    assert resolved.metrics == ["fd", "pr", "mmd:rbf:1,2"]
+    assert resolved.best == "recall"
+    swd = settings.resolve({"architecture": SMALL, "metrics": "swd"})
+    assert swd.best == "swd_mean"
     assert settings.resolve(resolved.to_dict()) == resolved
 
 
@@ -218,8 +221,10 @@ def test_features_may_be_a_model_in_a_file():
         ({"metrics": 3}, "metrics is a list, as ['kid', 'fd'], not 3"),
         ({"best": "kid_std"}, "unknown best figure 'kid_std'; did you mean 'kid'?"),
         (
-            {"metrics": "swd"},
-            "metrics has one at least whose best value is known, as kid, not only swd",
+            {"lr_decay": ["three_sample", {"patiense": 2}]},
+            "learning rate decay 'three_sample' has no parameter 'patiense'; it takes "
+            "memory, patience, p, factor, floor, variance_floor, variance, kernel, "
+            "samples",
         ),
         (
             {"metrics": "fd", "lr_decay": "three_sample"},

@@ -17,6 +17,7 @@ images is kept, by the hash of their pixels, in ~/.cache/gantf (or GANTF_CACHE).
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -44,22 +45,32 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(str(error))
     found["protocol"]["seconds"] = round(time.perf_counter() - start, 1)
-    write_json(options.out, found)
     print(_table(found))
+    write_json(options.out, found)
     print(f"{options.out} has the whole protocol")
 
 
 def _compare(options, network) -> dict:
     """The figures and their protocol."""
-    places = options.real, options.generated
-    statistics = any(map(samples.is_statistics, places))
-    names = options.metrics or ("fd" if statistics else "kid,fd")
-    names = names.split(",")
-    needs = {part for name in names for part in evaluate.metric(name)[:2]} - {None}
-    real, fake = (
-        _look(options, place, split, network, needs)
-        for place, split in zip(places, options.splits)
-    )
+    _check_writable(options.out)
+    if options.statistics:
+        raise ValueError("--statistics is for REAL alone; leave it or GENERATED out")
+    places = {"real": options.real, "fake": options.generated}
+    known = {
+        side: _statistics(place, network)
+        for side, place in places.items()
+        if samples.is_statistics(place)
+    }
+    names = evaluate.read_names(options.metrics or ("fd" if known else "kid,fd"))
+    for side, seen in known.items():
+        evaluate.check(side, seen, names)
+    sizes = [options.size, *map(samples.run_size, places.values())]
+    size = next(filter(None, sizes), None)
+    for (side, place), split in zip(places.items(), options.splits):
+        if side not in known:
+            needs = {getattr(evaluate.metric(name), side) for name in names} - {None}
+            known[side] = _look(options, place, split, size, network, needs)
+    real, fake = known["real"], known["fake"]
     evaluator = evaluate.Evaluator(real, network, names)
     figures = evaluator.figures(fake)
     return {
@@ -69,36 +80,49 @@ def _compare(options, network) -> dict:
     }
 
 
-def _look(options, place, split, network, needs) -> evaluate.Seen:
+def _statistics(place, network) -> evaluate.Seen:
+    """What a file of statistics holds, if it is of this network."""
+    moments, about = samples.open_statistics(place)
+    of = about.get("network", network.identity)  # others' files do not say
+    if of != network.identity:
+        raise ValueError(
+            f"{place} has statistics of features {_shown(of)}, not "
+            f"{_shown(network.identity)}"
+        )
+    return evaluate.Seen(about, moments.n, moments=moments)
+
+
+def _look(options, place, split, size, network, needs) -> evaluate.Seen:
     """What the network says of a place, with a progress bar."""
-    if samples.is_statistics(place):
-        moments, about = samples.open_statistics(place)
-        of = about.get("network", network.about)  # files of other programs do not say
-        if of != network.about:
-            raise ValueError(
-                f"{place} has statistics of features {_shown(of)}, not "
-                f"{_shown(network.about)}"
-            )
-        return evaluate.Seen(about, moments.n, moments=moments)
-    opened = samples.open_samples(place, options.n, split, options.size, options.seed)
+    opened = samples.open_samples(place, options.n, split, size, options.seed)
     print(f"{place}: {opened.n:,} images")
+    if opened.n < 2:
+        raise ValueError(f"{place}: figures want 2 samples at least")
     bar = keras.utils.Progbar(opened.n, unit_name="image")
     cache = None if options.nocache else evaluate.feature_cache()
     return evaluate.look(opened, network, needs, cache, bar.update)
+
+
+def _check_writable(out: Path) -> None:
+    """Refuses a file that cannot be written, before anything is computed."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise ValueError(f"{out} cannot be written; give another --out")
 
 
 def _write_statistics(options, network) -> None:
     """Mean and covariance of REAL's features, for this program and others."""
     if not options.statistics:
         raise ValueError("give GENERATED too, or --statistics=FILE.npz to write REAL's")
-    seen = _look(options, options.real, options.splits[0], network, {"moments"})
-    about = {"network": network.about, **seen.about}
+    split, size = options.splits[0], options.size
+    seen = _look(options, options.real, split, size, network, {"moments"})
+    about = {"network": network.identity, **seen.about}
     print(samples.write_statistics(options.statistics, seen.moments, about))
 
 
 def _shown(network: dict) -> str:
     """A network as a message names it: with its weights, which may be others."""
-    return " ".join([network["features"], network.get("sha256", "")[:8]]).strip()
+    return f"{network.get('features')} {network.get('sha256', '')[:8]}".strip()
 
 
 def _table(found: dict) -> str:
@@ -133,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     rows = ", ".join(evaluate.METRICS)
     add("--metrics", help=f"a list of {rows}, mmd:KERNEL; by default kid,fd")
     add("--splits", nargs=2, default=["train", "train"], metavar=("REAL", "GENERATED"))
-    add("--size", type=int, help="side that the images of sets are resized to")
+    add("--size", type=int, help="side of a set's images; by default that of the run's")
     add("--seed", type=int, default=1, help="of the latents of a run")
     add("--strategy", default="auto", help=", ".join(STRATEGIES))
     add("--nocache", action="store_true", help="keep nothing, look nothing up")

@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         print(report.write(options.run, options.out))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(str(error))
 
 

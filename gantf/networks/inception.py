@@ -122,8 +122,8 @@ the FID network wants its weights, which gantf neither brings nor downloads; get
     from http://download.tensorflow.org/models/image/imagenet/
   pt_inception-2015-12-05-6726825d.pth
     from the releases of https://github.com/mseitzer/pytorch-fid
-and give its path: load(path), --feature_weights=FILE, or {VARIABLE}=FILE in the
-environment"""
+and give its path: load(path), --feature_weights=FILE of a run, --weights=FILE of
+tools/evaluate.py, or {VARIABLE}=FILE in the environment"""
 
 
 def load(path: str | Path | None = None) -> tuple[keras.Model, dict[str, str]]:

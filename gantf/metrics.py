@@ -18,6 +18,7 @@ does). The last two take images, and live in `gantf.pyramids`.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Iterator
@@ -257,23 +258,48 @@ def mmd(
       ValueError: an unknown kernel or estimator.
     """
     x, y = _rows(x, y)
-    k = kernels.get(kernel)
-    within, across = choose("estimator", estimator, _ESTIMATORS)
-    means = _mean(k, x, x, within) + _mean(k, y, y, within)
-    return means - 2.0 * _mean(k, x, y, across)
-
-
-def _mean(k: kernels.Kernel, x: np.ndarray, y: np.ndarray, diagonal: bool) -> float:
-    """The mean of k(x_i, y_j); without i = j unless `diagonal`."""
+    k = values = kernels.get(kernel)
+    diagonal, across = choose("estimator", estimator, _ESTIMATORS)
     step = max(1, math.isqrt(_KERNEL_NUMBERS // x.shape[1]))
+    if _is_radial(k):  # their squares need no differences, of rows times rows times d
+        x, y = _centred(x, y)
+        values, step = functools.partial(_of_squares, k), math.isqrt(_DISTANCES)
+
+    def within(rows):
+        others = _mean(values, rows, rows, False, step)
+        if not diagonal:
+            return others
+        own, n = float(np.mean(k.diagonal(rows))), len(rows)
+        return ((n - 1) * others + own) / n
+
+    return within(x) + within(y) - 2.0 * _mean(values, x, y, across, step)
+
+
+def _is_radial(k: kernels.Kernel) -> bool:
+    """Whether a kernel is a function of the distance."""
+    try:
+        k.of_squares(np.zeros(1))
+    except ValueError:
+        return False
+    return True
+
+
+def _of_squares(k: kernels.Kernel, x: np.ndarray, y: np.ndarray) -> Any:
+    """k(x_i, y_j), |x_i|^2 + |y_j|^2 - 2 x_i . y_j being the square of the distance."""
+    sums = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)
+    return k.of_squares(np.maximum(sums - 2.0 * x @ y.T, 0.0))
+
+
+def _mean(k: Any, x: np.ndarray, y: np.ndarray, all_pairs: bool, step: int) -> float:
+    """The mean of k(x_i, y_j), `step` rows at once; of all pairs, or without i = j."""
     total = 0.0
     for i in range(0, len(x), step):
         for j in range(0, len(y), step):
             block = np.array(k(x[i : i + step], y[j : j + step]))
-            if i == j and not diagonal:
+            if i == j and not all_pairs:
                 np.fill_diagonal(block, 0.0)
             total += float(block.sum())
-    left_out = 0 if diagonal else min(len(x), len(y))
+    left_out = 0 if all_pairs else min(len(x), len(y))
     return total / (len(x) * len(y) - left_out)
 
 

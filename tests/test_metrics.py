@@ -437,7 +437,8 @@ def test_error_messages_of_kid(call, message):
 @pytest.mark.parametrize("numbers", [12, 1000])  # blocks of 2 and of 18 rows
 def test_mmd_block_by_block(name, kernel, estimator, numbers, monkeypatch):
     """Against all pairs in loops; float32 anywhere would leave 1e-7."""
-    monkeypatch.setattr(metrics, "_KERNEL_NUMBERS", numbers)
+    for blocks in ("_KERNEL_NUMBERS", "_DISTANCES"):
+        monkeypatch.setattr(metrics, blocks, numbers)
     x, y = gaussian(7, 3, 0), gaussian(5, 3, 1, 1.5, 0.5)
     for a, b in [(x, y), (y, x)]:
         truth = references.mmd2(a, b, kernel, estimator)

@@ -256,7 +256,7 @@ def look(
         refuse.
     """
     needs = set(needs)
-    cache = cache if "sha256" in features.about else None
+    cache = _usable(cache) if "sha256" in features.about else None
     said = gantf.__version__ + json.dumps(features.identity, sort_keys=True)
     network = hashlib.sha256(said.encode())
     prefix, content, files = network.hexdigest()[:16], hashlib.sha256(), []
@@ -299,6 +299,21 @@ def _moments(batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     return {"mu": moments.mean, "sigma": moments.cov}
 
 
+def _usable(cache: Path | None) -> Path | None:
+    """The cache's folder, if it is one that can be written to."""
+    if cache is None:
+        return None
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with whole(cache / "try") as unfinished:
+            unfinished.touch()
+        (cache / "try").unlink(missing_ok=True)
+        return cache
+    except OSError as error:
+        warnings.warn(f"the cache {cache} takes nothing: {error.strerror}")
+        return None
+
+
 def _file(cache: Path | None, key: str) -> Path | None:
     """Where the cache keeps what has this key."""
     return cache and cache / key[-2:] / f"{key}.npz"
@@ -316,7 +331,7 @@ def _kept(path: Path | None, compute: Callable[[], dict]) -> dict[str, np.ndarra
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as unfinished:
             np.savez(unfinished, **found)
-    except OSError as error:  # no reason to lose what was computed
+    except OSError as error:  # a full disk: no reason to lose what was computed
         warnings.warn(f"the cache {path.parent.parent} takes nothing: {error.strerror}")
     return found
 

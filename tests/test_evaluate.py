@@ -196,9 +196,25 @@ def test_a_list_of_metrics(text, names):
 def test_a_cache_that_takes_nothing_loses_nothing(real, counted, tmp_path):
     network, _ = counted
     (tmp_path / "file").write_text("")
+    cache, expected = tmp_path / "file" / "cache", means(noise(0))["features"]
     with pytest.warns(UserWarning, match="takes nothing: Not a directory"):
-        found = evaluate.look(real, network, {"features"}, tmp_path / "file")
+        found = evaluate.look(real, network, {"features"}, cache)
+    np.testing.assert_array_equal(found.features, expected)
+    with pytest.warns(UserWarning, match="takes nothing"):
+        found = evaluate.look(real, network, {"moments"}, cache)
+    np.testing.assert_allclose(found.moments.mean, expected.mean(0))
+
+
+def test_a_disk_that_fills_loses_nothing(real, counted, tmp_path, monkeypatch):
+    def full(path, **arrays):
+        raise OSError(28, "No space left on device")
+
+    network, _ = counted
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(UserWarning, match="takes nothing: No space left on device"):
+        found = evaluate.look(real, network, {"features", "moments"}, tmp_path)
     np.testing.assert_array_equal(found.features, means(noise(0))["features"])
+    assert found.moments.n == 120 and not list(tmp_path.rglob("*.npz"))
 
 
 def test_chunks_do_not_change_what_is_seen(real, monkeypatch):

@@ -48,7 +48,7 @@ from gantf import settings as settings_
 from gantf.builder import build_decoder, build_pair, precision
 from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator, column, feature_cache, is_spread
-from gantf.files import sweep, write_json
+from gantf.files import is_unfinished, sweep, write_json
 from gantf.gan import GAN
 from gantf.replicas import get_strategy
 from gantf.settings import Settings, make_decay
@@ -305,16 +305,16 @@ def _claim(settings: Settings) -> Path:
     try:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder} is a file; give another --workdir")
-        sweep(folder)
         if path.exists():
             stored = _read_about(path)
             _check_same(settings, stored["settings"])
             about = stored | {"settings": about["settings"]}
             about["resumed"] = [*about.get("resumed", []), here]
-        elif any(folder.glob("*")):
+        elif not all(map(is_unfinished, folder.glob("*"))):
             raise RunError(
                 f"{folder} is no run's folder and not empty; give another --workdir"
             )
+        sweep(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, about)
     except OSError as error:

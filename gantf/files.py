@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_UNFINISHED = "unfinished-"
+_UNFINISHED = re.compile(r"unfinished-[0-9a-f]{32}(\..*)?")
 
 
 @contextlib.contextmanager
@@ -20,7 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
     that no other writer has. It does not stay where writing fails; what a killed
     program leaves, `sweep` takes away.
     """
-    name = f"{_UNFINISHED}{uuid.uuid4().hex}{''.join(path.suffixes)}"
+    name = f"unfinished-{uuid.uuid4().hex}{''.join(path.suffixes)}"
     unfinished = path.with_name(name)
     try:
         yield unfinished
@@ -29,9 +30,14 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether a path is one that `whole` gave to write to."""
+    return bool(_UNFINISHED.fullmatch(path.name))
+
+
 def sweep(folder: Path) -> None:
     """Takes away what programs left unfinished in a folder that none writes to."""
-    for path in folder.glob(f"**/{_UNFINISHED}*"):
+    for path in filter(is_unfinished, folder.glob("**/unfinished-*")):
         path.unlink(missing_ok=True)
 
 

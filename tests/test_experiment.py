@@ -295,9 +295,21 @@ def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
 def test_what_a_killed_run_left_unfinished_is_no_obstacle(tmp_path):
     folder = tmp_path / "killed"
     folder.mkdir()
-    (folder / "unfinished-1.json").write_text("{")
+    (folder / f"unfinished-{'0f' * 16}.json").write_text("{")
     assert run(folder, steps=3).step == 3
     assert not list(folder.rglob("unfinished*"))
+
+
+def test_error_a_folder_that_is_refused_stays_as_it_is(tmp_path, whole):
+    (tmp_path / "unfinished-novel.tex").write_text("mine")
+    assert "is no run's folder and not empty" in refused(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["unfinished-novel.tex"]
+    # Nor is what another process may be writing just now taken away from a run.
+    going = whole.folder / f"unfinished-{'0f' * 16}.json"
+    going.write_text("{")
+    assert "holds a run with other settings" in refused(whole.folder, seed=1)
+    assert going.exists()
+    going.unlink()
 
 
 def refused(folder, error=experiment.RunError, **settings):

@@ -36,11 +36,19 @@ def test_writers_do_not_meet(tmp_path):
 
 def test_what_a_killed_program_left_is_swept(tmp_path):
     (tmp_path / "in").mkdir()
-    for path in (tmp_path / "unfinished-1.json", tmp_path / "in" / "unfinished-2.h5"):
+    killed = f"unfinished-{'0f' * 16}"
+    for path in (tmp_path / f"{killed}.json", tmp_path / "in" / f"{killed}.weights.h5"):
         path.write_text("half")
-    (tmp_path / "kept.json").write_text("whole")
+        assert files.is_unfinished(path)
+    for name in ("kept.json", "unfinished-novel.tex", f"{killed}0.json"):
+        (tmp_path / name).write_text("mine")
     files.sweep(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", "kept.json"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "in",
+        "kept.json",
+        f"{killed}0.json",
+        "unfinished-novel.tex",
+    ]
     files.sweep(tmp_path / "none")  # nothing to do
 
 

@@ -23,7 +23,7 @@ from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator
 from gantf.files import whole, write_json
 
-_TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
+TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
     "generator_loss": "loss/generator",
     "discriminator_loss": "loss/discriminator",
     "generator_gradient": "gradient/generator",
@@ -79,7 +79,7 @@ class Records:
         with self.writer.as_default(step=step):
             for name, value in figures.items():
                 tag = name if "/" in name else f"evaluation/{name}"
-                tf.summary.scalar(_TAGS.get(name, tag), value)
+                tf.summary.scalar(TAGS.get(name, tag), value)
         self.writer.flush()
         known = self._rows[0].keys() if self._rows else ()
         row = {"step": step, **{k: f"{v:.8g}" for k, v in figures.items()}}
@@ -282,13 +282,8 @@ class Evaluate(keras.callbacks.Callback):
         fake = self.evaluator.look(
             samples.of_sampler(gan.sampler, self.n, self.seed, str(self.records.folder))
         )
-        self.figures = self.evaluator.figures(fake)
-        found = {
-            "step": step,
-            "figures": self.figures,
-            "notes": self.evaluator.notes(fake, self.figures),
-            "protocol": self.evaluator.protocol(fake),
-        }
+        found = {"step": step, **self.evaluator.compare(fake)}
+        self.figures = found["figures"]
         found["protocol"]["generated"]["ema"] = gan.ema
         shown = "  ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
         print(f"step {step}: {shown}", flush=True)

@@ -34,8 +34,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +44,7 @@ import numpy as np
 from gantf import kernels, mmd
 from gantf.choices import choose, whole_number
 from gantf.criteria import number
-from gantf.files import whole
+from gantf.files import TORN, whole
 
 # name of a decision -> its line for a log
 DECISIONS = {
@@ -57,9 +55,6 @@ DECISIONS = {
     "lowered": "three-sample test against step {against}: p {p_value:.2g}, no better "
     "({failures} of {patience}); learning rates are lowered",
 }
-# What NumPy and zipfile raise on bytes that are no file of `save`.
-_TORN = (EOFError, KeyError, RuntimeError, TypeError, ValueError)
-_TORN += (zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,7 +344,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], State]:
                 for i, step in enumerate(steps)
             )
             return dict(parameters), State(memories, failures, tuple(real))
-    except _TORN:
+    except (TypeError, *TORN):
         raise ValueError(
             f"{path}: not a whole file of ThreeSampleDecay.save; go on without it"
         ) from None

@@ -13,8 +13,6 @@ import hashlib
 import json
 import math
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +25,7 @@ import gantf
 from gantf import kernels, metrics
 from gantf.choices import choose
 from gantf.features import Features
-from gantf.files import cache_folder, whole
+from gantf.files import TORN, cache_folder, whole
 from gantf.metrics import Moments
 from gantf.samples import Samples
 
@@ -37,9 +35,6 @@ _SUBSETS, _SUBSET_SIZE, _SEED = 100, 1000, 2020  # torch-fidelity's rule for KID
 _BLOCK = 1024  # TF-GAN's
 _HIGHER = ("is", "precision", "recall", "density", "coverage")
 SPREADS = ("std", "error")  # how sure a figure is: a deviation, a standard error
-# What reading a damaged .npz may end in.
-_TORN = (OSError, ValueError, EOFError, KeyError, NotImplementedError)
-_TORN += (zipfile.BadZipFile, zlib.error)
 _NUMBERS = "0123456789."  # what a kernel's next scale starts with
 _OF_IMAGES = ("ms_ssim", "swd")  # figures without a feature network
 
@@ -325,7 +320,7 @@ def _kept(path: Path | None, compute: Callable[[], dict]) -> dict[str, np.ndarra
         return compute()
     try:
         return _read(path)
-    except _TORN:
+    except (OSError, *TORN):
         found = compute()  # or it is not there
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -399,6 +394,15 @@ class Evaluator:
         """What the network says of generated samples; see the function `look`."""
         needs = {row.fake for row in self._metrics.values()}
         return look(fake, self.features, needs, cache, say)
+
+    def compare(self, fake: Seen) -> dict[str, Any]:
+        """What scores.json has: "figures", "notes" on them and their "protocol"."""
+        figures = self.figures(fake)
+        return {
+            "figures": figures,
+            "notes": self.notes(fake, figures),
+            "protocol": self.protocol(fake),
+        }
 
     def figures(self, fake: Seen) -> dict[str, float]:
         """The figures of generated samples, by the names of their columns.

@@ -6,10 +6,14 @@ import json
 import os
 import re
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# What NumPy and zipfile raise on bytes that are no whole .npz file.
+TORN = (EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 _UNFINISHED = re.compile(r"unfinished-[0-9a-f]{32}(\..*)?")
 
 

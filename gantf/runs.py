@@ -19,15 +19,12 @@ import numpy as np
 
 from gantf import datasets, experiment
 from gantf import settings as settings_
+from gantf.callbacks import TAGS
 from gantf.evaluate import SPREADS, is_spread
 from gantf.sampler import Sampler
 
 FAKE, REAL = 500, 2500  # samples that are drawn and read, at most
-_OF_STEPS = {  # columns of metrics.csv that are no figures of evaluations
-    *("step", "generator_loss", "discriminator_loss"),
-    *("generator_gradient", "discriminator_gradient"),
-    *("k_rr", "k_ff", "k_rf", "images_per_second"),
-}
+_OF_STEPS = {"step", *TAGS}  # columns of metrics.csv that are no evaluations' figures
 
 
 class NotHere(ValueError):

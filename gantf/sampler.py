@@ -17,6 +17,12 @@ from gantf.layers import Labels
 _CALL = 256  # samples a call of the net: bounds its memory
 
 
+def generator_file(place: str | Path) -> Path:
+    """The file of a run's generator: the place itself, or generator.keras in it."""
+    path = Path(place).expanduser()
+    return path if path.suffix == ".keras" else path / "generator.keras"
+
+
 def draw_latents(latent: Latent, n: Any, key: Any) -> tf.Tensor:
     """The latents (n, size) of a law, decided by `key`, two int64 numbers."""
     shape = (n, latent.size)
@@ -57,15 +63,14 @@ class Sampler:
         Raises:
           ValueError: a folder without one.
         """
-        place = Path(place).expanduser()
-        folder = place.parent if place.suffix == ".keras" else place
+        path = generator_file(place)
+        folder = path.parent
         try:
             text = (folder / "settings.json").read_text("utf-8")
             architecture = json.loads(text)["settings"]["architecture"]
             latent, classes = architecture["latent"], architecture.get("classes", 0)
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"{folder} is no folder of a run") from None
-        path = place if place.suffix == ".keras" else folder / "generator.keras"
         if not path.exists():
             raise ValueError(
                 f"{folder} has no {path.name}: its run has made no checkpoint yet"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from gantf import datasets, plots
+from gantf import datasets, plots, shapes
 from gantf.choices import whole_number
-from gantf.files import sha256, whole
+from gantf.files import TORN, sha256, whole
 from gantf.metrics import Moments
 from gantf.readers import ReadError, Source
-from gantf.sampler import Sampler
+from gantf.sampler import Sampler, generator_file
 
 CHOICE_SEED = 2020  # of which images of a set are taken
 ORDER = f"RandomState({CHOICE_SEED}).permutation"
 QUANTISATION = "floor((x + 1) 127.5 + 0.5), cut to 0..255"
-_TORN = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ def of_source(source: Source, n: int | None = None) -> Samples:
     n = source.n if n is None else min(whole_number("n", n), source.n)
     chosen = np.random.RandomState(CHOICE_SEED).permutation(source.n)[:n]
     about = {"data": source.name, "split": source.split, "n": n, "of": source.n}
-    about |= {"order": ORDER, "shape": _shown(source.shape)}
+    about |= {"order": ORDER, "shape": shapes.show(source.shape)}
     return Samples(
         source.name,
         n,
@@ -90,7 +88,7 @@ def of_sampler(sampler: Sampler, n: int, seed: int = 1, name: str = "") -> Sampl
 
     about = {"generator": name, "n": n, "seed": seed, "latent": str(sampler.latent)}
     about |= {"batch_norm": "moving averages", "quantisation": QUANTISATION}
-    about["shape"] = _shown(sampler.net.output_shape[1:])
+    about["shape"] = shapes.show(sampler.net.output_shape[1:])
     if sampler.takes_labels:
         about["labels"] = "all classes in turn"
     return Samples(name, n, read, about)
@@ -103,12 +101,8 @@ def of_array(images: Any, name: str = "array") -> Samples:
         name,
         len(images),
         lambda start, stop: images[start:stop],
-        {"data": name, "n": len(images), "shape": _shown(images.shape[1:])},
+        {"data": name, "n": len(images), "shape": shapes.show(images.shape[1:])},
     )
-
-
-def _shown(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def as_bytes(samples: np.ndarray) -> np.ndarray:
@@ -136,29 +130,28 @@ def open_samples(
     Raises:
       ValueError: a place that cannot be read, or a run without n.
     """
-    path = Path(place).expanduser()
-    folder = path.parent if path.suffix == ".keras" else path
-    if not (folder / "settings.json").exists():
+    net = generator_file(place)
+    if not net.with_name("settings.json").exists():
         samples = of_source(datasets.find(place, split, size), n)
         if size is not None:
             samples.about["prepared"] = f"short side to {size} (Lanczos), centre square"
         return samples
     if n is None:
         raise ValueError(f"{place} is a run: say how many samples to draw, as --n=5000")
-    samples = of_sampler(Sampler.of_run(path), n, seed, str(place))
-    net = path if path.suffix == ".keras" else path / "generator.keras"
-    told = json.loads((folder / "settings.json").read_text("utf-8"))["settings"]
-    samples.about.update(sha256=sha256(net), ema=told.get("ema"))
+    samples = of_sampler(Sampler.of_run(net), n, seed, str(place))
+    samples.about.update(sha256=sha256(net), ema=_settings(net).get("ema"))
     return samples
+
+
+def _settings(net: Path) -> dict[str, Any]:
+    """The settings of the run that a generator's file is of."""
+    return json.loads(net.with_name("settings.json").read_text("utf-8"))["settings"]
 
 
 def run_size(place: str | Path) -> int | None:
     """The side of the images of a run; None of other places, and of points."""
-    path = Path(place).expanduser()
-    folder = path.parent if path.suffix == ".keras" else path
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads((folder / "settings.json").read_text("utf-8"))["settings"]
-        return told["size"]
+        return _settings(generator_file(place))["size"]
     return None
 
 
@@ -170,7 +163,7 @@ def is_statistics(place: str | Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {"mu", "sigma"} <= set(file.files)
-    except _TORN:
+    except (OSError, *TORN):
         return False
 
 
@@ -195,7 +188,7 @@ def open_statistics(path: str | Path) -> tuple[Moments, dict[str, Any]]:
         values = np.linalg.eigvalsh(cov)
         if values[0] < -1e-6 * abs(values[-1]):
             raise ValueError("sigma has negative eigenvalues, a covariance has none")
-    except (*_TORN, KeyError, AttributeError) as error:
+    except (OSError, AttributeError, *TORN) as error:
         raise ReadError(f"{path}: no file of statistics ({error})") from None
     return moments, {"statistics": path.name, "statistics_sha256": sha256(path), **said}
 

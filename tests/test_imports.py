@@ -58,7 +58,7 @@ ARROWS = {
     "networks.pickles": "networks.unpickler",
     "networks.unpickler": "",
     "features": "builder files networks networks.imagenet networks.inception readers",
-    "samples": "datasets files metrics plots readers sampler",
+    "samples": "datasets files metrics plots readers sampler shapes",
     "metrics": "kernels mmd pyramids",
     "pyramids": "",
     "evaluate": "features files kernels metrics samples",
@@ -75,7 +75,7 @@ ARROWS = {
     "pictures": "plots sampler",
     "projector": "files plots",
     "page": "",
-    "runs": "datasets evaluate experiment sampler settings",
+    "runs": "callbacks datasets evaluate experiment sampler settings",
     "report": "architecture builder checkpoints evaluate experiment features files "
     "monitors page pictures plots runs shapes",
     "theory": "",

@@ -71,13 +71,7 @@ def _compare(options, network) -> dict:
             needs = {getattr(evaluate.metric(name), side) for name in names} - {None}
             known[side] = _look(options, place, split, size, network, needs)
     real, fake = known["real"], known["fake"]
-    evaluator = evaluate.Evaluator(real, network, names)
-    figures = evaluator.figures(fake)
-    return {
-        "figures": figures,
-        "notes": evaluator.notes(fake, figures),
-        "protocol": evaluator.protocol(fake),
-    }
+    return evaluate.Evaluator(real, network, names).compare(fake)
 
 
 def _statistics(place, network) -> evaluate.Seen:

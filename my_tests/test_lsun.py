@@ -2,7 +2,7 @@
 
 Usage:
 
-    python my_tests/test_lsun.py --data=FOLDER            # a folder or zip of images
+    python my_tests/test_lsun.py --data=FOLDER            # bedroom_train_lmdb
     python my_tests/test_lsun.py --data=tfds:lsun/bedroom
     python my_tests/test_lsun.py --data=embedded --steps=100        # to try it
 """

@@ -2,8 +2,8 @@
 
 Usage:
 
+    python my_tests/test_stl10.py --data=FOLDER           # stl10_binary
     python my_tests/test_stl10.py --data=tfds:stl10       # TFDS downloads it
-    python my_tests/test_stl10.py --data=FOLDER
     python my_tests/test_stl10.py --data=embedded --steps=200       # to try it
 """
 
@@ -18,6 +18,7 @@ ARCHITECTURE = {
 SETTINGS = {
     "name": "stl10",
     "data": "stl10",
+    "prepare": "fit",
     "architecture": ARCHITECTURE,
     "loss": "rep",
     "discriminator_lr": 2e-4,

@@ -129,7 +129,7 @@ def test_a_set_is_brought_to_the_size_of_the_run(places, call, run_folder):  # n
     path.write_text(json.dumps(told))
     protocol = call("a.npz", run_folder, "--features=pixels", "--n=50")[1]["protocol"]
     assert protocol["real"]["shape"] == protocol["generated"]["shape"] == "4x4x3"
-    assert protocol["real"]["prepared"] == "short side to 4 (Lanczos), centre square"
+    assert protocol["real"]["prepared"] == "short-4-lanczos crop-4"
 
 
 def test_a_model_in_a_file_is_known_by_its_file(places, call):
@@ -193,8 +193,8 @@ def test_what_was_seen_is_kept_and_named(places, call, monkeypatch):
         (
             ["a.npz", "nowhere", "--features=pixels"],
             "nowhere: no such file, folder or set; known: embedded, fashion_mnist, "
-            "mnist, cifar10, stl10, celeba, lsun, ring, six, curve, mixture; sets of "
-            "TFDS are tfds:NAME",
+            "mnist, cifar10, stl10, celeba, lsun, imagenet, ring, six, curve, mixture; "
+            "sets of TFDS are tfds:NAME",
         ),
     ],
 )

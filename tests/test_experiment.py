@@ -108,7 +108,7 @@ def test_settings_are_written_whole(whole):
         "estimator": "ustat",
     }
     assert about["versions"]["keras"] == keras.__version__
-    assert set(about) == {"settings", "versions", "commit"}
+    assert set(about) == {"settings", "prepared", "versions", "commit"}
 
 
 def test_scores_carry_their_protocol(whole):
@@ -445,8 +445,59 @@ def test_error_image_torn_in_the_middle(tmp_path):
     data = bytearray((folder / "07.png").read_bytes())
     data[1000:1100] = bytes(100)
     (folder / "07.png").write_bytes(data)
-    message = refused(tmp_path / "run", data=str(folder), evaluate_samples=40)
+    message = refused(tmp_path / "run", ValueError, data=str(folder))
     assert "07.png" in message and "\n" not in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of two classes of images of many sizes, one of them torn."""
+    rng = np.random.RandomState(0)
+    for i in range(40):
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i:02d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = rng.randint(0, 256, (20 + i % 7, 20 + i % 5, 3)).astype(np.uint8)
+        Image.fromarray(image).save(path)
+    path.write_bytes(path.read_bytes()[:300])
+    return tmp_path / "photos"
+
+
+def test_photographs_are_cut_mirrored_skipped_and_resumed(photos, tmp_path):
+    settings = {
+        "data": str(photos),
+        "prepare": "short-10 random-8",
+        "flip": True,
+        "same_class": True,
+        "on_error": "skip",
+        "loss": "hinge",
+        "update": "alternating",
+        "critic_steps": 2,
+    }
+    whole = run(tmp_path / "whole", **settings)
+    run(tmp_path / "parts", **settings, steps=4)
+    parts = run(tmp_path / "parts", **settings)
+    assert_same(last_weights(whole.folder), last_weights(parts.folder))
+    torn = f"{photos}/b/39.jpg: a torn image file; copy or download it again, or delete"
+    assert (whole.folder / "skipped.txt").read_text() == f"{torn} it\n"
+    about = json.loads((whole.folder / "settings.json").read_text())
+    assert about["prepared"] == "short-10-lanczos random-8"
+    protocol = json.loads((whole.folder / "scores.json").read_text())["protocol"]
+    assert protocol["real"]["prepared"] == "short-10-lanczos random-8"
+    assert protocol["real"]["skipped"] == 1 and protocol["real"]["of"] == 39
+    other = run(tmp_path / "other", **{**settings, "flip": False})
+    one, two = last_weights(whole.folder), last_weights(other.folder)
+    assert any((one[name] != two[name]).any() for name in one)
+
+
+def test_error_batches_of_one_class_that_cannot_be(photos, tmp_path):
+    settings = {"data": str(photos), "on_error": "skip", "same_class": True}
+    message = refused(tmp_path / "run", ValueError, **settings, batch_size=20)
+    assert message == (
+        f"{photos}: a batch of one class has 20 images, and class b 19 of them; give a"
+        " smaller batch"
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_error_full_disk(tmp_path, monkeypatch):

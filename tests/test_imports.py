@@ -48,9 +48,36 @@ ARROWS = {
     "gan": "batch inputs replicas losses penalties scaling schedule layers "
     "architecture sampler",
     "images": "",
-    "readers": "images",
+    "preparation": "images",
+    "readers": "images readers.archives readers.arrays readers.batches readers.celeba "
+    "readers.files readers.imagenet readers.lsun readers.shards readers.source "
+    "readers.tfrecords",
+    "readers.source": "images preparation",
+    "readers.arrays": "images readers.source",
+    "readers.files": "files images readers.archives readers.source",
+    "readers.catalogue": "images readers.celeba readers.large readers.source "
+    "readers.tfdsfiles",
+    "readers.tfdsfiles": "files images readers.source records",
+    "readers.batches": "images networks networks.pickles networks.unpickler "
+    "readers.arrays readers.packed readers.source",
+    "readers.archives": "images",
+    "readers.celeba": "images readers.archives readers.files readers.source",
+    "readers.imagenet": "images readers.archives readers.large readers.packed "
+    "readers.source",
+    "readers.large": "files images readers.source",
+    "readers.lsun": "images readers.files readers.large readers.mdb readers.source",
+    "readers.mdb": "images readers.archives",
+    "readers.packed": "images",
+    "readers.shards": "files images preparation readers.source records",
+    "readers.tfrecords": "images readers.files readers.large readers.source records",
+    "records": "images",
+    "workers": "images",
+    "plans": "files readers readers.shards",
+    "shards": "datasets files plans readers readers.shards readers.source records "
+    "workers",
     "toy": "",
-    "datasets": "readers toy",
+    "streams": "readers",
+    "datasets": "readers readers.catalogue readers.source streams toy",
     "networks": "",
     "networks.frozen": "files networks.pickles",
     "networks.imagenet": "builder files networks networks.pickles",
@@ -64,14 +91,14 @@ ARROWS = {
     "evaluate": "features files kernels metrics samples",
     "files": "",
     "plots": "files",
-    "callbacks": "decay evaluate files plots samples",
+    "callbacks": "decay evaluate files plots readers.source samples",
     "checkpoints": "callbacks decay evaluate files",
     "monitors": "callbacks inputs jacobian mmd penalties pictures projector",
-    "settings": "architecture decay evaluate features gan losses penalties replicas "
-    "scaling schedule",
+    "settings": "architecture decay evaluate features gan losses penalties "
+    "readers.source replicas scaling schedule",
     "experiment": "gan builder datasets callbacks checkpoints decay evaluate features "
-    "architecture shapes losses monitors pictures plots replicas samples schedule "
-    "settings files",
+    "architecture shapes losses monitors pictures plots readers replicas samples "
+    "schedule settings files streams",
     "pictures": "plots sampler",
     "projector": "files plots",
     "page": "",
@@ -85,7 +112,7 @@ ARROWS = {
     "theory.scores": "metrics",
     "theory.bias": "metrics plots theory theory.critics theory.scores",
     "theory.particles": "kernels losses mmd plots",
-    "theory.points": "builder datasets gan losses mmd plots toy",
+    "theory.points": "builder datasets gan losses mmd plots streams toy",
     "commandline": "experiment settings datasets files",  # the flags of my_tests
 }
 # Modules that load neither TensorFlow nor Keras, whatever they import.

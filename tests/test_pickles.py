@@ -53,9 +53,7 @@ def read(tmp_path):
 
 
 TORN = "not a file of weights, or a torn one; get it again"
-ASKED = (
-    "a file of weights asks for arrays of numbers alone, not for {}; do not trust it"
-)
+ASKED = "a file of arrays asks for arrays of numbers alone, not for {}; do not trust it"
 
 
 # Tensors

@@ -10,7 +10,8 @@ from PIL import Image
 from gantf import samples
 from gantf.architecture import read_latent
 from gantf.metrics import Moments
-from gantf.readers import array_source, open_place
+from gantf.readers import Options, open_place
+from gantf.readers.arrays import array_source
 from gantf.sampler import Sampler
 
 
@@ -42,7 +43,7 @@ def run_folder(tmp_path):
 
 
 def test_a_part_of_a_set_is_drawn_once_for_all(images):
-    source = array_source("noise", "train", images)
+    source = array_source("noise", Options(), images)
     found = samples.of_source(source, 12)
     chosen = np.random.RandomState(2020).permutation(30)[:12]
     np.testing.assert_array_equal(found.read(0, 12), images[chosen])
@@ -54,19 +55,20 @@ def test_a_part_of_a_set_is_drawn_once_for_all(images):
         "of": 30,
         "order": "RandomState(2020).permutation",
         "shape": "8x8x3",
+        "prepared": "as they are",
     }
 
 
 @pytest.mark.parametrize("n", [None, 30, 99])
 def test_a_whole_set_is_shuffled_too(images, n):
     # Sets are sorted, and blocks and splits of figures are of samples in a row.
-    found = samples.of_source(array_source("noise", "train", images), n)
+    found = samples.of_source(array_source("noise", Options(), images), n)
     order = np.random.RandomState(2020).permutation(30)
     np.testing.assert_array_equal(found.read(0, found.n), images[order])
 
 
 def test_fewer_samples_are_the_first_of_more(images):
-    source = array_source("noise", "train", images)
+    source = array_source("noise", Options(), images)
     few, many = (samples.of_source(source, n) for n in (7, 20))
     np.testing.assert_array_equal(few.read(0, 7), many.read(0, 7))
 
@@ -154,21 +156,25 @@ def test_what_is_a_file_of_statistics(images, tmp_path):
         assert not samples.is_statistics(tmp_path / other)
 
 
-def test_the_side_of_a_run(run_folder):
-    assert samples.run_size(run_folder) is None  # its settings do not say
+def test_how_the_images_of_a_run_were_prepared(run_folder):
+    assert samples.run_preparation(run_folder) == (None, None)  # it does not say
     path = run_folder / "settings.json"
     told = json.loads(path.read_text())
     told["settings"]["size"] = 32
+    told["prepared"] = ""  # as they are
     path.write_text(json.dumps(told))
-    assert samples.run_size(run_folder) == 32
-    assert samples.run_size(run_folder / "best.keras") == 32
-    assert samples.run_size("embedded") is None
+    assert samples.run_preparation(run_folder) == (32, None)
+    told["prepared"] = "fit-32x32-lanczos"
+    path.write_text(json.dumps(told))
+    found = samples.run_preparation(run_folder / "best.keras")
+    assert found == (32, "fit-32x32-lanczos")
+    assert samples.run_preparation("embedded") == (None, None)
 
 
 @pytest.mark.parametrize("n", [0, -5, 2.0])
 def test_error_a_number_of_images_that_cannot_be(images, n):
     with pytest.raises(ValueError) as caught:
-        samples.of_source(array_source("noise", "train", images), n)
+        samples.of_source(array_source("noise", Options(), images), n)
     assert str(caught.value) == f"n is a whole number from 1, not {n}"
 
 

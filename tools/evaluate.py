@@ -26,6 +26,7 @@ import keras
 
 from gantf import evaluate, features, samples
 from gantf.files import write_json
+from gantf.readers.source import ON_ERROR
 from gantf.replicas import STRATEGIES, get_strategy
 
 
@@ -64,12 +65,11 @@ def _compare(options, network) -> dict:
     names = evaluate.read_names(options.metrics or ("fd" if known else "kid,fd"))
     for side, seen in known.items():
         evaluate.check(side, seen, names)
-    sizes = [options.size, *map(samples.run_size, places.values())]
-    size = next(filter(None, sizes), None)
+    size, prepare = _prepared(options, places.values())
     for (side, place), split in zip(places.items(), options.splits):
         if side not in known:
             needs = {getattr(evaluate.metric(name), side) for name in names} - {None}
-            known[side] = _look(options, place, split, size, network, needs)
+            known[side] = _look(options, place, split, size, prepare, network, needs)
     real, fake = known["real"], known["fake"]
     return evaluate.Evaluator(real, network, names).compare(fake)
 
@@ -86,9 +86,26 @@ def _statistics(place, network) -> evaluate.Seen:
     return evaluate.Seen(about, moments.n, moments=moments)
 
 
-def _look(options, place, split, size, network, needs) -> evaluate.Seen:
+def _prepared(options, places) -> tuple[int | None, str | None]:
+    """The side of a set's images and how they come to it: as asked, or as of a run."""
+    runs = map(samples.run_preparation, places)
+    size, prepare = next((of for of in runs if of[0]), (None, None))
+    if options.size not in (None, size) or options.prepare:
+        return options.size or size, options.prepare
+    return size, prepare
+
+
+def _look(options, place, split, size, prepare, network, needs) -> evaluate.Seen:
     """What the network says of a place, with a progress bar."""
-    opened = samples.open_samples(place, options.n, split, size, options.seed)
+    opened = samples.open_samples(
+        place,
+        options.n,
+        split,
+        size,
+        options.seed,
+        prepare=prepare,
+        on_error=options.on_error,
+    )
     print(f"{place}: {opened.n:,} images")
     if opened.n < 2:
         raise ValueError(f"{place}: figures want 2 samples at least")
@@ -108,8 +125,8 @@ def _write_statistics(options, network) -> None:
     """Mean and covariance of REAL's features, for this program and others."""
     if not options.statistics:
         raise ValueError("give GENERATED too, or --statistics=FILE.npz to write REAL's")
-    split, size = options.splits[0], options.size
-    seen = _look(options, options.real, split, size, network, {"moments"})
+    split, size, prepare = options.splits[0], options.size, options.prepare
+    seen = _look(options, options.real, split, size, prepare, network, {"moments"})
     about = {"network": network.identity, **seen.about}
     print(samples.write_statistics(options.statistics, seen.moments, about))
 
@@ -152,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics", help=f"a list of {rows}, mmd:KERNEL; by default kid,fd")
     add("--splits", nargs=2, default=["train", "train"], metavar=("REAL", "GENERATED"))
     add("--size", type=int, help="side of a set's images; by default that of the run's")
+    add("--prepare", help="how they come to it, as celeba or 'short-64 crop-64'")
+    add("--on_error", default="refuse", choices=ON_ERROR, help="of bad images")
     add("--seed", type=int, default=1, help="of the latents of a run")
     add("--strategy", default="auto", help=", ".join(STRATEGIES))
     add("--nocache", action="store_true", help="keep nothing, look nothing up")

@@ -37,6 +37,8 @@ from gantf.networks.unpickler import (
     unpickle,
 )
 
+# What unpickling and NumPy raise on bytes that are no whole pickle of arrays.
+TORN = (EOFError, LookupError, OverflowError, TypeError, ValueError, struct.error)
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of PyTorch's older files
 MOST_DIMENSIONS = 32
 
@@ -68,6 +70,20 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray | list[np.ndarray]]:
         return _each(unpickle(io.BytesIO(Path(path).read_bytes()), _NUMPY), _arrays)
 
 
+def load_dict(data: bytes) -> dict[str, Any]:
+    """A pickled dict by strings, of NumPy arrays and of what else stands in it.
+
+    Raises:
+      Refused: it asks for anything else.
+      others of `TORN`: it is not whole.
+    """
+    found = checked(unpickle(io.BytesIO(data), _NUMPY), dict)
+    return {
+        name: checked(value.array, np.ndarray) if isinstance(value, _Array) else value
+        for name, value in found.items()
+    }
+
+
 @contextlib.contextmanager
 def _told(path: str | Path) -> Iterator[None]:
     try:
@@ -76,16 +92,7 @@ def _told(path: str | Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except (
-        EOFError,
-        LookupError,
-        OverflowError,
-        RuntimeError,  # zipfile's, of encrypted files
-        TypeError,
-        ValueError,
-        struct.error,
-        zipfile.BadZipFile,
-    ):
+    except (*TORN, RuntimeError, zipfile.BadZipFile):  # Runtime: of encrypted files
         raise ValueError(
             f"{path}: not a file of weights, or a torn one; get it again"
         ) from None

@@ -23,7 +23,7 @@ class Refused(ValueError):
 def asked(what: str) -> Refused:
     """The refusal of what no array of numbers needs."""
     return Refused(
-        f"a file of weights asks for arrays of numbers alone, not for {what}; do not"
+        f"a file of arrays asks for arrays of numbers alone, not for {what}; do not"
         " trust it"
     )
 

@@ -36,7 +36,7 @@ import keras
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from gantf import datasets, losses, mmd, plots, toy
+from gantf import datasets, losses, mmd, plots, streams, toy
 from gantf.builder import build
 from gantf.choices import choose
 from gantf.gan import GAN
@@ -184,7 +184,7 @@ def train(
     """
     # The steps are small: a hundred in a call, if they can be shared out so.
     gan = make(data, method, **how, steps_per_execution=math.gcd(steps, 100))
-    stream = datasets.stream(datasets.find(data), batch_size, gan.seed)
+    stream = streams.stream(datasets.find(data), batch_size, gan.seed)
     gan.fit(stream, steps_per_epoch=steps, verbose=0)
     return gan
 

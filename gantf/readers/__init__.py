@@ -1,0 +1,84 @@
+"""Images on disk: a place becomes a `Source`, which gives any of its images by number.
+
+Each module reads what its first line says; `FOLDERS` and `FILES` are the list of all.
+Every refusal is a `ReadError` of one line: which file, what is wrong, what to do.
+"""
+
+import os
+from pathlib import Path
+
+from gantf.images import ReadError
+from gantf.readers import (
+    archives,
+    arrays,
+    batches,
+    celeba,
+    files,
+    imagenet,
+    lsun,
+    shards,
+    tfrecords,
+)
+from gantf.readers.source import Options, Source, data_file, kept
+
+__all__ = ["Options", "ReadError", "Source", "data_file", "kept", "open_place"]
+
+# What a folder is, and how it is opened; the first that knows it takes it.
+FOLDERS = (
+    (arrays.is_idx, arrays.open_idx),
+    (arrays.is_sprites, arrays.open_sprites),
+    (batches.is_cifar, batches.open_cifar),
+    (batches.is_stl10, batches.open_stl10),
+    (celeba.is_celeba, celeba.open_celeba),
+    (imagenet.is_tars, imagenet.open_tars),
+    (imagenet.is_kaggle, imagenet.open_kaggle),
+    (lsun.is_lmdb, lsun.open_lmdb),
+    (lsun.is_export, lsun.open_export),
+    (shards.is_shards, shards.open_shards),
+    (tfrecords.is_tfrecords, tfrecords.open_tfrecords),
+    (lambda path: True, files.open_folder),
+)
+# What a file is by its whole name, and how it is opened.
+NAMED = (
+    (batches.is_archive, batches.open_archive),
+    (celeba.is_celeba, celeba.open_celeba),
+    (lsun.is_zip, lsun.refuse_zip),
+    (tfrecords.is_tfrecords, tfrecords.open_tfrecords),
+)
+# The end of a file's name, and how it is opened.
+FILES = {
+    ".zip": files.open_zip,
+    ".tar": files.open_tar,
+    ".npz": arrays.open_npz,
+    ".npy": arrays.open_npz,
+}
+
+
+def open_place(place: str | os.PathLike, options: Options | None = None) -> Source:
+    """The images of a folder or file.
+
+    Args:
+      place: its path.
+      options: what is asked of it.
+
+    Raises:
+      ReadError: see the module.
+    """
+    options = options or Options()
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise ReadError(
+            f"{place}: no such file or folder; give a folder or zip of images, a"
+            " folder of idx files, or an .npz or .npy file"
+        )
+    if path.is_dir():
+        opened = next(opened for is_it, opened in FOLDERS if is_it(path))
+    elif named := [opened for is_it, opened in NAMED if is_it(path)]:
+        opened = named[0]
+    elif (suffix := path.suffix.lower()) in FILES:
+        opened = FILES[suffix]
+    elif suffix in archives.PACKED:
+        archives.refuse_packed(path, archives.PACKED[suffix])
+    else:
+        raise ReadError(f"{place}: a file of images ends in {', '.join(FILES)}")
+    return opened(path, options)

@@ -484,7 +484,7 @@ def test_error_stl10_in_its_archive(tmp_path):
 SMALL = pickled(1, IMAGES["test"][:1], labels=LABELS["test"]["labels"][:1])
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(damages(SMALL[:300] + SMALL[-300:]) | damages(SMALL) | damages(META10))
 def test_damaged_pickles(tmp_path_factory, data):
     place = tmp_path_factory.getbasetemp() / "cifar-10-batches-py"
@@ -505,7 +505,7 @@ def test_damaged_records(tmp_path_factory, data):
     read_or_refused(place, split="test")
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(damages(np.uint8(STL_LABELS["test"]).tobytes() + bytes(27648)))
 def test_damaged_stl10(tmp_path_factory, data):
     place = tmp_path_factory.getbasetemp() / "stl10_binary"

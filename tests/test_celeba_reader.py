@@ -246,6 +246,20 @@ def test_error_a_listed_image_that_is_not_there(tmp_path):
     )
 
 
+def test_error_an_image_without_attributes(tmp_path):
+    place = beside(tmp_path)
+    path = place / "list_attr_celeba.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["7", *lines[1:3], *lines[4:]]))
+    words = "list_attr_celeba.txt does not list it; move away what is not of the set"
+    name = f"{place}/img_align_celeba/000002.jpg"
+    assert message(place, label="Male") == f"{name}: {words}"
+    assert open_place(place).n == 4
+    source = open_place(place, label="Male+Smiling", on_error="skip")
+    assert source.labels.tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(everything(source), IMAGES[[0, 2, 3]])
+
+
 def test_error_an_image_twice(tmp_path):
     place = beside(tmp_path)
     (place / "img_align_celeba/000002.png").write_bytes(FILES["000001.jpg"])

@@ -209,8 +209,10 @@ def test_nothing_of_the_images_is_read_when_the_list_is_known(tmp_path, capsys):
 
 
 def test_error_without_a_size(tmp_path):
-    for place in (official(tmp_path), kaggle(tmp_path)):
-        assert message(place) == (
+    for layout in (official, kaggle):
+        place = tmp_path / layout.__name__
+        place.mkdir()
+        assert message(layout(place)) == (
             f"{place}: a set of this kind is not looked through for the sizes of its"
             " images; give size=, the pixels a side that they shall have"
         )
@@ -232,6 +234,14 @@ def test_bad_images_are_met_when_they_are_read(tmp_path):
     source = open_place(tmp_path, size=20, on_error="skip")
     np.testing.assert_array_equal(source.read([11]), source.read([0]))  # the next one
     assert source.faults.lines == [words]
+
+
+@pytest.mark.parametrize("layout", [official, kaggle])
+def test_error_a_file_that_is_too_large(tmp_path, layout, monkeypatch):
+    monkeypatch.setattr("gantf.readers.archives.LARGEST", 100)
+    assert ": a file of images has at most 100 bytes, this one 1," in message(
+        layout(tmp_path), size=20
+    )
 
 
 def test_error_tars(tmp_path):

@@ -356,6 +356,7 @@ def export(folder, values):
 
 
 def test_exported_images_have_no_labels(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"x")
     source = open_place(export(tmp_path, pictures(9)), size=20)
     assert source.labels is None and source.classes == ()
     np.testing.assert_array_equal(everything(source), pixels(9))

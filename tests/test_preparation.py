@@ -177,10 +177,16 @@ def test_area_by_hand():
 
 @pytest.mark.parametrize(
     "h, w, sizes",
-    [(20, 40, (16, 8)), (41, 20, (8, 16)), (4, 5, (10, 8)), (8, 9, (9, 8))],
+    [
+        (20, 40, (16, 8)),
+        (41, 20, (8, 16)),
+        (42, 20, (8, 17)),
+        (4, 5, (10, 8)),
+        (8, 9, (9, 8)),
+    ],
 )
 def test_the_short_side(h, w, sizes):
-    # 41 * 8 / 20 = 16.4, 5 * 8 / 4 = 10
+    # 41 * 8 / 20 = 16.4, 42 * 8 / 20 = 16.8, 5 * 8 / 4 = 10
     image = noise(h, w, 3)
     width, height = sizes
     left, top = (width - 8) // 2, (height - 8) // 2

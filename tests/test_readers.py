@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -295,6 +296,22 @@ def test_error_different_sizes(tmp_path):
         f"{tmp_path}: images differ in size: a.png is 6 x 4, c.png is 6 x 3 (width x"
         " height); give size= to make them equal"
     )
+
+
+def test_error_a_label_where_labels_are_of_one_kind(tmp_path):
+    place = unpack(tmp_path, CLASSES)
+    assert message(place, label="Smiling") == (
+        f"{place}: label 'Smiling' is one of several things that labels may be, as the"
+        " attributes of CelebA, and it has no such; leave it out"
+    )
+
+
+def test_error_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refused)  # which root may list in any case
+    assert message(tmp_path) == f"{tmp_path}: Permission denied"
 
 
 OPTIONS = [

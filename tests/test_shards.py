@@ -199,9 +199,11 @@ def done(folder):
 # A program that prepares 24 shards of an image each, slowly.
 SLOW = {"size": None, "prepare": "short-1000 crop-600", "split": "train"}
 PROGRAM = """
-import sys
+import signal, sys
 from gantf import shards
 from gantf.readers import Options
+# Where a shell has started the tests by &, it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 place, folder, prepare, split = sys.argv[1:]
 try:
     shards.prepare("some", place, folder, Options(prepare=prepare), split, 1, 2)

@@ -66,19 +66,31 @@ def open_place(place: str | os.PathLike, options: Options | None = None) -> Sour
     """
     options = options or Options()
     path = Path(place).expanduser()
+    try:
+        opened = _reader(path)
+        if options.label is not None and opened is not celeba.open_celeba:
+            raise ReadError(
+                f"{place}: label {options.label!r} is one of several things that labels"
+                " may be, as the attributes of CelebA, and it has no such; leave it out"
+            )
+        return opened(path, options)
+    except OSError as error:
+        raise ReadError(f"{place}: {error.strerror or error}") from None
+
+
+def _reader(path):
+    """What opens a place."""
     if not path.exists():
         raise ReadError(
-            f"{place}: no such file or folder; give a folder or zip of images, a"
+            f"{path}: no such file or folder; give a folder or zip of images, a"
             " folder of idx files, or an .npz or .npy file"
         )
     if path.is_dir():
-        opened = next(opened for is_it, opened in FOLDERS if is_it(path))
-    elif named := [opened for is_it, opened in NAMED if is_it(path)]:
-        opened = named[0]
-    elif (suffix := path.suffix.lower()) in FILES:
-        opened = FILES[suffix]
-    elif suffix in archives.PACKED:
+        return next(opened for is_it, opened in FOLDERS if is_it(path))
+    named = [opened for is_it, opened in NAMED if is_it(path)]
+    suffix = path.suffix.lower()
+    if suffix in archives.PACKED and not named:
         archives.refuse_packed(path, archives.PACKED[suffix])
-    else:
-        raise ReadError(f"{place}: a file of images ends in {', '.join(FILES)}")
-    return opened(path, options)
+    if suffix not in FILES and not named:
+        raise ReadError(f"{path}: a file of images ends in {', '.join(FILES)}")
+    return (named or [FILES.get(suffix)])[0]

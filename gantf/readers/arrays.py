@@ -125,10 +125,7 @@ def _load(path, read):
 
 def is_idx(path: Path) -> bool:
     """Whether a folder has idx files."""
-    try:
-        return any(map(IDX.fullmatch, os.listdir(path)))
-    except OSError as error:
-        raise ReadError(f"{path}: {error.strerror}") from None
+    return any(map(IDX.fullmatch, os.listdir(path)))
 
 
 def open_idx(path: Path, options: Options) -> Source:

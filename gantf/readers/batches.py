@@ -17,6 +17,7 @@ trained, and "valid" what the set itself calls train.
 
 import contextlib
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -129,7 +130,7 @@ def open_cifar(path: Path, options: Options) -> Source:
     if len(forms) > 1:
         words = " and ".join(folder.name for folder, _, _ in forms)
         raise ReadError(f"{path}: it has {words}; give one of them")
-    (folder, names, form) = forms[0]
+    folder, names, form = forms[0]
     read = {name: functools.partial(_bytes, folder / name) for name in names}
     return _batches(folder, form, read, options)
 
@@ -137,9 +138,10 @@ def open_cifar(path: Path, options: Options) -> Source:
 def _forms(path):
     """(folder, its files, form) of all that a folder is, or has in it."""
     found = []
-    for name, form in FORMS.items():
-        for folder in filter(Path.is_dir, (path, path / name)):
-            names = [file.name for file in folder.glob("*") if file.is_file()]
+    for inner, form in FORMS.items():
+        every = [*itertools.chain(*form.files.values()), form.names]
+        for folder in (path, path / inner):
+            names = [name for name in every if (folder / name).is_file()]
             if form.has(names):
                 found.append((folder, names, form))
     return found

@@ -25,8 +25,9 @@ from gantf.readers.archives import open_zip_members
 from gantf.readers.files import encoded_source, list_archive, list_folder
 from gantf.readers.source import Options, Source, chosen_splits
 
-IMAGES = re.compile(r"img_align_celeba(_png)?(\.zip)?")
-INNER = ("Img", "img", "img_align_celeba", "img_align_celeba_png")
+FOLDERS = ("img_align_celeba", "img_align_celeba_png")
+IMAGES = (*FOLDERS, *(f"{name}.zip" for name in FOLDERS))
+INNER = ("Img", "img")
 PARTITION, ATTRIBUTES = "list_eval_partition", "list_attr_celeba"
 SPLIT_OF = {"0": "train", "1": "valid", "2": "test"}
 BITS = {"-1": "0", "1": "1"}
@@ -77,19 +78,16 @@ def open_celeba(path: Path, options: Options) -> Source:
 
 def _images(path):
     """The folder or zip of images that a place is, or has in it; or None."""
-    if IMAGES.fullmatch(path.resolve().name):
+    if path.resolve().name in IMAGES:
         return path
-    for folder in (path, path / "Img", path / "img"):
-        for entry in sorted(folder.glob("img_align_celeba*")):
-            if IMAGES.fullmatch(entry.name):
-                return entry
-    return None
+    places = itertools.product((path, *(path / inner for inner in INNER)), IMAGES)
+    return next((f / name for f, name in places if (f / name).exists()), None)
 
 
 def _find(path, name):
     """A list of the images at a path; or None."""
     folders = [path, *path.resolve().parents[:1]]
-    if folders[-1].name in INNER:
+    if folders[-1].name in (*INNER, *FOLDERS):
         folders.append(folders[-1].parent)
     for folder, inner in itertools.product(folders, ("", "Anno", "Eval")):
         for suffix in (".txt", ".csv"):

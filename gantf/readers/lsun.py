@@ -6,6 +6,8 @@ at before it is asked for. Folders that the set's own `data.py export` wrote, si
 by the first letters of a name, are read as images without labels.
 """
 
+import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -115,9 +117,15 @@ def is_export(path: Path) -> bool:
 
 def _letters(folder):
     """The folders in a folder, if each of them is one hexadecimal letter."""
-    inner = [entry for entry in folder.glob("*") if not entry.name.startswith(".")]
-    fits = all(entry.name in LETTERS and entry.is_dir() for entry in inner)
-    return inner if fits else []
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name not in LETTERS or not entry.is_dir():
+                return []  # of a million images, the first one tells
+            found.append(folder / entry.name)
+    return found
 
 
 def open_export(path: Path, options: Options) -> Source:

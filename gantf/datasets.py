@@ -112,7 +112,7 @@ def find(
       split: "train", "valid", "test" or "all".
       size: None or pixels a side.
       channels: None, 1 or 3.
-      folder: where prepared sets are looked for, as NAME/, NAME.zip or NAME.npz.
+      folder: where sets are looked for, as NAME-SIZE/, NAME/, NAME.zip or NAME.npz.
       options: prepare, on_error, label; see `gantf.readers.Options`.
 
     Raises:
@@ -159,7 +159,8 @@ _POINTS_SEED = {"train": 0, "test": 1, "valid": 2}
 
 
 def _known(name, asked, folder):
-    files = [f"{name}{suffix}" for suffix in ("", ".zip", ".npz")]
+    sized = [f"-{asked.size}"] if asked.size else []  # as tools/prepare_data.py has it
+    files = [f"{name}{suffix}" for suffix in (*sized, "", ".zip", ".npz")]
     # In a checkout, data/fashion_mnist.npz is the embedded part, not the set.
     places = [folder / file for file in files if file != EMBEDDED]
     for place in places:

@@ -53,6 +53,10 @@ def test_a_prepared_place_comes_first(tmp_path, monkeypatch):
     assert datasets.find("celeba", size=1).shape == (1, 1, 1)
     assert datasets.find("celeba").name == "data/celeba"
     assert datasets.find("celeba", folder=tmp_path / "data").n == 1
+    (tmp_path / "data" / "celeba-2").mkdir()  # as tools/prepare_data.py calls it
+    Image.fromarray(image).save("data/celeba-2/a.png")
+    assert datasets.find("celeba", size=2).name == "data/celeba-2"
+    assert datasets.find("celeba", size=1).name == "data/celeba"
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def hashes(folder):
 def message(*arguments, error=ShardError, **options):
     with pytest.raises(error) as caught:
         prepare(*arguments, **options)
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     return str(caught.value)
 
 
@@ -118,6 +118,12 @@ def test_the_hash_of_pixels_is_of_them_alone(photos, tmp_path):
     other = prepare(photos, tmp_path / "other")
     assert other["splits"]["train"] == few["splits"]["train"]
     assert other["splits"]["test"]["pixels"] != pixels
+
+
+def test_shards_are_of_a_size(photos, tmp_path):
+    # Of 180 x 180 x 3 + 144 bytes, 10 go into 10^6; 24 images are 3 times 8.
+    about = prepare(photos, tmp_path / "out", size=180)
+    assert [shard["n"] for shard in about["shards"]] == [8, 8, 8, 6]
 
 
 def test_a_shard_has_one_image_at_least(photos, tmp_path):
@@ -312,9 +318,12 @@ def test_error_other_settings(photos, begun, options, words):
     assert message(photos, begun, **options) == told
 
 
-def test_error_other_splits(photos, begun):
+def test_error_other_splits(photos, begun, tmp_path):
     told = message(photos, begun, split="train")
     assert "source.splits.test.n 6, now null" in told
+    prepare(photos, tmp_path / "test", split="test")
+    told = message(photos, tmp_path / "test")
+    assert "source.splits.train.n null, now 24" in told
 
 
 def test_error_another_source(photos, begun):
@@ -348,7 +357,7 @@ def test_what_is_not_as_it_was_finished_is_written_again(photos, begun, what, tm
     (shard,) = done(begun)
     record = shard.with_suffix(".json")
     if what == "shard":
-        os.truncate(shard, 1000)
+        os.truncate(shard, shard.stat().st_size // 2)
     elif what == "torn record":
         record.write_text('{"n":')
     else:

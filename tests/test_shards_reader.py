@@ -56,7 +56,7 @@ def message(path, numbers=(), **options):
     """The refusal to open a place, or to read some of its images."""
     with pytest.raises(ReadError) as caught:
         open_place(path, Options(**options)).read(numbers)
-    assert type(caught.value) is ReadError and "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
@@ -178,6 +178,17 @@ ASKED = [
 @pytest.mark.parametrize("options, words", ASKED)
 def test_error_asked(place, options, words):
     assert message(place, **options) == f"{place}: {words}"
+
+
+def test_labels_of_several_are_those_that_were_prepared(place):
+    path = place / "index.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "label": "Smiling"}))
+    assert open_place(place, Options(label="Smiling")).labels.tolist() == [*LABELS]
+    assert message(place, label="Male") == (
+        f"{place}: prepared with label 'Smiling', not with 'Male'; leave label out, or"
+        " prepare the set again"
+    )
 
 
 # Spoilt sets

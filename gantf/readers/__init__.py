@@ -68,7 +68,8 @@ def open_place(place: str | os.PathLike, options: Options | None = None) -> Sour
     path = Path(place).expanduser()
     try:
         opened = _reader(path)
-        if options.label is not None and opened is not celeba.open_celeba:
+        labelled = (celeba.open_celeba, shards.open_shards)
+        if options.label is not None and opened not in labelled:
             raise ReadError(
                 f"{place}: label {options.label!r} is one of several things that labels"
                 " may be, as the attributes of CelebA, and it has no such; leave it out"

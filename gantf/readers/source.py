@@ -81,6 +81,10 @@ class Options:
         return preparation.read(self.prepare, self.size)
 
 
+class NoSplit(ReadError):
+    """A split that a set does not have."""
+
+
 class Faults:
     """Bad images of a place: the first is refused, or all are skipped and listed.
 
@@ -291,7 +295,7 @@ def check_split(name: object, split: str, has: Iterable[str]) -> None:
     has = list(has)
     if split != "all" and split not in has:
         words = ", ".join(f'"{one}"' for one in has)
-        raise ReadError(f'{name}: it has only {words}, no "{split}"')
+        raise NoSplit(f'{name}: it has only {words}, no "{split}"')
 
 
 def chosen_splits(name: object, split: str, has: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ import importlib
 
 _MODULES = (
     "architecture",
+    "augment",
     "batch",
     "builder",
     "callbacks",

@@ -18,7 +18,16 @@ from gantf.layers import spectral_updates
 from gantf.replicas import share, whole_size
 
 # Streams of random numbers: those of two names are independent.
-_STREAMS = ("latents", "mixing", "noise", "omega", "swaps", "jitter")
+_STREAMS = (
+    "latents",
+    "mixing",
+    "noise",
+    "omega",
+    "swaps",
+    "jitter",
+    "augment",
+    "augment_normal",
+)
 
 
 class Draws:
@@ -53,7 +62,7 @@ class Batch:
     Attributes:
       score: samples (n, ...) of this share -> their scores (n, d), float32, with the
         labels of the share and the spectral norms of the step.
-      real, fake: the samples of this share, (n, ...).
+      real, fake: the samples of this share, (n, ...), augmented where they are.
       real_scores, fake_scores: the scores of the whole batch, (N, d), float32.
       loss: the `gantf.losses` loss.
       draws: the random numbers of the step, for the whole batch.

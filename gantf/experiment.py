@@ -180,6 +180,7 @@ def make_gan(settings: Settings) -> GAN:
         scaling=settings.scaling,
         clip=settings.clip,
         gradient_clip=settings.gradient_clip,
+        augment=settings.augment,
         decoder=build_decoder(settings.architecture) if coded else None,
     )
     make = _OPTIMIZERS[settings.optimizer]

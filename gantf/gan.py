@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gantf import losses, penalties, scaling, schedule
+from gantf import augment, losses, penalties, scaling, schedule
 from gantf.architecture import Latent, read_latent
 from gantf.batch import Batch, Draws, Memory
 from gantf.choices import choose, whole_number
@@ -71,6 +71,10 @@ class GAN(keras.Model):
         (1 in the code of Binkowski et al. 2018); 0 for none.
       decoder: scores -> samples, for the penalty "autoencoder"; it is trained with
         the discriminator, and not clipped.
+      augment: a name or a `gantf.augment` augmentation of all images that the
+        discriminator scores in training, real or generated; penalties and scalings
+        have the augmented ones, and a decoder is to make these again. None or "none"
+        for none.
       latent: "normal-128", "uniform-100", ...; by default N(0, I) of the
         generator's input size.
       update, critic_steps: see above and `gantf.schedule`.
@@ -98,6 +102,7 @@ class GAN(keras.Model):
         clip: float | None = None,
         gradient_clip: float = 0.0,
         decoder: keras.Model | None = None,
+        augment: Any = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -145,8 +150,21 @@ class GAN(keras.Model):
         self.gradient_clip = _bound("gradient_clip", gradient_clip)
         _check_decoder(decoder, "autoencoder" in names, generator, discriminator)
         self.decoder = decoder
+        self.augment = None if augment in (None, "none") else _named(_AUGMENT, augment)
+        if self.augment:
+            self.augment.check(generator.output_shape[1:])
+        adapted = self.augment.state if self.augment else {}
+        if adapted and not critic_steps.most:
+            raise ValueError(
+                f"augment {self.augment.name!r} adapts p at updates of the "
+                "discriminator, and critic_steps=0 makes none: give p"
+            )
         self.memory = Memory(
-            {"loss": own.state, **{p.name: p.state for p in self.penalties}}
+            {
+                "loss": own.state,
+                **{p.name: p.state for p in self.penalties},
+                "augment": adapted,
+            }
         )
         self.latent = _latent(latent, generator)
         self.update, self.critic_steps = update, critic_steps
@@ -257,7 +275,7 @@ class GAN(keras.Model):
             **self._apply("discriminator", tape, total),
             **self._monitors(batch),
         }
-        self._remember({"loss": state, **states})
+        self._remember({"loss": state, **states, **self._adapted(batch)})
         self._average()
         return logs
 
@@ -276,7 +294,7 @@ class GAN(keras.Model):
             **self._apply("discriminator", tape, total),
             **self._monitors(batch),
         }
-        self._remember({"loss": state, **states})
+        self._remember({"loss": state, **states, **self._adapted(batch)})
         return logs
 
     def generator_step(self, data):
@@ -354,6 +372,9 @@ class GAN(keras.Model):
             "gradient_clip": self.gradient_clip,
             "decoder": self.decoder
             and keras.saving.serialize_keras_object(self.decoder),
+            "augment": [self.augment.name, dict(self.augment.parameters)]
+            if self.augment
+            else "none",
             "name": self.name,
         }
 
@@ -427,6 +448,9 @@ class GAN(keras.Model):
     def _batch(self, real, fake, labels, draws: Draws) -> Batch:
         """The scores of the whole batch, in float32, all from one sigma."""
         training = not self._fixed
+        if self.augment:
+            remembered = self.memory.read("augment")
+            real, fake = self.augment.pair(real, fake, draws, remembered)
         scores = [run(self.discriminator, real, labels, training)]
         with spectral_updates(False):
             scores.append(run(self.discriminator, fake, labels, training))
@@ -468,6 +492,14 @@ class GAN(keras.Model):
             value, states[penalty.name] = penalty.step(batch, memory)
             loss += value
         return loss, states
+
+    def _adapted(self, batch: Batch) -> dict[str, dict]:
+        """What the augmentation remembers then."""
+        if not self.augment:
+            return {}
+        scores = batch.real_scores, batch.fake_scores
+        remembered = self.memory.read("augment")
+        return {"augment": self.augment.adapt(remembered, self.criterion, *scores)}
 
     def _remember(self, states: Mapping[str, dict]) -> None:
         for owner, state in states.items():
@@ -536,10 +568,11 @@ def _latent(latent: str | Latent | None, generator: keras.Model) -> Latent:
 
 _PENALTY = penalties.Penalty, penalties.get
 _SCALING = scaling.Scaling, scaling.get
+_AUGMENT = augment.Augmentation, augment.get
 
 
 def _named(kind: tuple[type, Callable], given: Any) -> Any:
-    """A penalty or scaling from itself, its name, or (name, parameters)."""
+    """A penalty and the like from itself, its name, or (name, parameters)."""
     type_, get = kind
     if isinstance(given, type_ | str):
         return get(given)

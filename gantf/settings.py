@@ -10,6 +10,7 @@ from typing import Any
 
 from gantf import (
     architecture,
+    augment,
     evaluate,
     features,
     losses,
@@ -74,6 +75,9 @@ class Settings:
     scaling: Any = _setting(None, "of the losses, as in smmd or smmd:10; or none")
     clip: float | None = _setting(None, "bound of the discriminator's weights; 0: none")
     gradient_clip: float = _setting(0.0, "largest gradient of a variable; 0: any")
+    augment: Any = _setting(
+        "none", "of all that the discriminator sees, as diffaugment:color or ada:0.2"
+    )
     score: int | None = _setting(None, "width of the score")
     steps: int = _setting(100_000, "updates of the generator")
     batch_size: int = _setting(64, "real samples in a batch, and generated ones")
@@ -186,6 +190,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
         loss_parameters=json.loads(json.dumps(loss.parameters)),
         penalties=penalised,
         scaling=scaled,
+        augment=_augment(settings.augment, checked.sample),
         clip=loss.clip or 0.0 if settings.clip is None else settings.clip,
         update=update,
         critic_steps=str(critic_steps) if critic_steps.varies else critic_steps.usual,
@@ -310,16 +315,26 @@ def _scaling(given: Any, loss: losses.Loss) -> Any:
     return [name, parameters]
 
 
+def _augment(given: Any, sample: tuple[int, ...]) -> Any:
+    """The augmentation as a [name, parameters] pair, or none."""
+    if given in (None, "none"):
+        return "none"
+    name, parameters = _pair("way to augment", "ada:0.2", given, augment.get)
+    augment.get(name, **parameters).check(sample)
+    return [name, parameters]
+
+
 def _pair(what: str, example: str, given: Any, get: Callable) -> list:
     """[name, parameters] of "name", "name:number" or such a pair.
 
-    The number is the first parameter.
+    The number is the first parameter; one that is a text is given as it is.
     """
     if isinstance(given, str):
         name, _, number = given.partition(":")
-        first = next(iter(get(name).parameters))
+        first, default = next(iter(get(name).parameters.items()))
         try:
             read = int if number.isdigit() else float
+            read = str if isinstance(default, str) else read
             given = name, {first: read(number)} if number else {}
         except ValueError:
             raise ValueError(

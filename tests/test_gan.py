@@ -310,8 +310,9 @@ scaled = {"update": "alternating", "critic_steps": "1,more=2,first=1",
           "scaling": "smmd", "penalties": ["gp", "witness_gp", "sobolev"],
           "gradient_clip": 0.05, "clip": 0.2, "generator_rate": 0.01,
           "discriminator_rate": 0.02}  # at more, rounding grows past the bounds
+augmented = {"augment": ["ada", {"ramp": 200, "every": 1, "target": 0.0}]}
 for case, (make, loss, data, settings) in {
-    "simultaneous": (make, "rep", batches(48, 16), {}),
+    "simultaneous": (make, "rep", batches(48, 16), augmented),
     "conditional": (make_conditional, "rmb", labelled(), {}),
     "scaled": (make, "mmd_g_mix", batches(48, 16), scaled),
 }.items():
@@ -751,12 +752,14 @@ def test_the_decoder_learns_with_the_discriminator_and_is_not_clipped():
     assert max(clipped) <= np.float32(0.01)
 
 
-def test_what_losses_and_penalties_remember_is_saved(tmp_path):
-    gan = make("instance_noise", penalties=["sobolev"])
-    gan.fit(batches(), epochs=2, verbose=0)
+def test_what_losses_penalties_and_augmentations_remember_is_saved(tmp_path):
+    ada = "ada", {"ramp": 100, "every": 3, "policy": "color"}
+    gan = make("instance_noise", penalties=["sobolev"], augment=ada)
+    gan.fit(batches(), epochs=2, verbose=0)  # 8 updates of the discriminator
     memory = {name: float(v) for name, v in gan.memory.monitors().items()}
     assert memory["sobolev/multiplier"] != 0
     assert any(name.startswith("loss/") for name in memory)
+    assert memory["augment/batches"] == 2 and memory["augment/r"] != 0
     gan.save(tmp_path / "gan.keras")
     again = keras.models.load_model(tmp_path / "gan.keras")
     assert {n: float(v) for n, v in again.memory.monitors().items()} == memory
@@ -942,4 +945,122 @@ def test_parameters_go_with_names(get, made, what):
         get(made, weight=3)
     assert str(caught.value) == (
         f"parameters go with the name of a {what}, not with one that is made: weight"
+    )
+
+
+# ---- augmentation
+
+
+AUGMENTED = ["diffaugment", ("ada", {"p": 0.6})]
+
+
+@pytest.mark.parametrize("given", AUGMENTED, ids=str)
+@pytest.mark.parametrize("part", ["train_step", "generator_step"])
+def test_both_nets_learn_from_augmented_images(part, given):
+    # SGD at rate 1: the change of a weight is its gradient, taken here by hand.
+    settings = {} if part == "train_step" else {"update": "alternating"}
+    rates = {"generator_rate": 1.0, "discriminator_rate": 1.0}
+    gan, twin = make(augment=given, **rates, **settings), make()
+    turn = 0 if part == "train_step" else 1
+    latents = tf.random.stateless_normal((16, 8), [0, turn])
+    real = tf.constant(images(16))
+    with tf.GradientTape(persistent=True) as tape:
+        fake = twin.generator(latents, training=True)
+        seen = gan.augment.pair(real, fake, gantf.batch.Draws(0, turn), {})
+        with gantf.layers.spectral_updates(part == "train_step"):
+            r = twin.discriminator(seen[0], training=True)
+        with gantf.layers.spectral_updates(False):
+            f = twin.discriminator(seen[1], training=True)
+        g_loss = twin.criterion.generator(r, f)
+        d_loss = twin.criterion.discriminator(r, f)
+    assert np.abs(seen[0] - real).max() > 0.1 < np.abs(seen[1] - fake).max()
+    getattr(gan, part)(real)
+    for net, loss in (("generator", g_loss), ("discriminator", d_loss)):
+        wrt = [v.value for v in getattr(twin, net).trainable_variables]
+        gradients = tape.gradient(loss, wrt)
+        now = getattr(gan, net).trainable_variables
+        for old, new, gradient in zip(wrt, now, gradients):
+            moves = net == "generator" or part == "train_step"
+            expected = gradient if moves else np.zeros_like(gradient)
+            np.testing.assert_allclose(old - new, expected, atol=5e-6)
+
+
+def test_penalties_and_scalings_have_augmented_samples():
+    gan = make("smmd", augment="diffaugment")
+    real, fake = tf.constant(images(16)), tf.constant(images(16, seed=1))
+    batch = gan._batch(real, fake, None, gantf.batch.Draws(0, 7))
+    seen = gan.augment.pair(real, fake, gantf.batch.Draws(0, 7), {})
+    np.testing.assert_array_equal(batch.real, seen[0])
+    np.testing.assert_array_equal(batch.fake, seen[1])
+    np.testing.assert_allclose(batch.score(seen[0]), batch.real_scores, atol=1e-6)
+
+
+def test_samples_are_drawn_as_the_generator_makes_them():
+    plain, gan = make(ema=0.0), make(ema=0.0, augment="diffaugment")
+    np.testing.assert_array_equal(gan.generate(5, seed=1), plain.generate(5, seed=1))
+    np.testing.assert_array_equal(gan(tf.zeros((2, 8))), plain(tf.zeros((2, 8))))
+
+
+def test_p_rises_while_the_discriminator_is_certain_and_falls_while_it_is_not():
+    def stream(image):
+        return tf.data.Dataset.from_tensors(image).repeat()
+
+    ada = "ada", {"ramp": 800, "every": 2, "policy": "blit"}
+    gan = make("logistic", augment=ada, generator_rate=0.0)
+    # Real images are white, and those of an untrained generator are not: 40 updates of
+    # 16 images.
+    white = stream(tf.ones((16, 8, 8, 1)))
+    history = gan.fit(white, steps_per_epoch=20, epochs=2, verbose=0).history
+    assert history["augment/r"][-1] > 0.9
+    risen = float(gan.memory.read("augment")["p"])
+    assert risen > 0.5 and history["augment/p"][-1] == pytest.approx(risen)
+    # Real and generated images are the same: all grey.
+    gan.generator.set_weights([0 * w for w in gan.generator.get_weights()])
+    gan.fit(stream(tf.zeros((16, 8, 8, 1))), steps_per_epoch=20, verbose=0)
+    assert float(gan.memory.read("augment")["p"]) < risen - 0.2
+
+
+def test_what_is_known_of_certainty_comes_from_critic_steps_alone():
+    ada = "ada", {"policy": "color"}
+    gan, real = make("rep", update="alternating", augment=ada), tf.constant(images(16))
+    counts = []
+    for step in (gan.critic_step, gan.generator_step, gan.critic_step):
+        step(real, *([0] if step == gan.critic_step else []))
+        counts.append(float(gan.memory.read("augment")["batches"]))
+    assert counts == [1, 1, 2]
+
+
+def test_without_augmentation_there_is_nothing_new_in_a_checkpoint():
+    config = make().get_config()
+    assert config.pop("augment") == "none"
+    for gan in (make(augment="none"), gantf.GAN.from_config(config)):
+        assert gan.augment is None and gan.memory.weights == []
+    assert make(augment="diffaugment").memory.weights == []
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"augment": "adda"}, "unknown augmentation 'adda'; did you mean 'ada'?"),
+        ({"augment": 5}, "augment are names or (name, parameters), not 5"),
+        (
+            {"augment": "ada", "update": "alternating", "critic_steps": 0},
+            "augment 'ada' adapts p at updates of the discriminator, and "
+            "critic_steps=0 makes none: give p",
+        ),
+    ],
+)
+def test_augmentations_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValueError) as caught:
+        make("mmd_g", **settings)
+    assert str(caught.value) == message
+
+
+def test_points_are_not_augmented():
+    nets = gantf.build("dense-2", (2,)), gantf.build("dense-4", (2,))
+    with pytest.raises(ValueError) as caught:
+        gantf.GAN(*nets, augment="diffaugment")
+    assert str(caught.value) == (
+        "augment 'diffaugment' is for images, not for points of 2 numbers; leave "
+        "augment out"
     )

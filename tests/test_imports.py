@@ -40,12 +40,14 @@ ARROWS = {
     "replicas": "inputs layers",
     "batch": "layers replicas",
     "penalties": "batch jacobian layers replicas",
+    "changes": "batch",
+    "augment": "batch changes criteria replicas",
     "jacobian": "",
     "gcmmd": "kernels",
     "scaling": "batch discrepancies gcmmd jacobian kernels replicas",
     "sampler": "architecture layers",
     "schedule": "",
-    "gan": "batch inputs replicas losses penalties scaling schedule layers "
+    "gan": "augment batch inputs replicas losses penalties scaling schedule layers "
     "architecture sampler",
     "images": "",
     "preparation": "images",
@@ -94,7 +96,7 @@ ARROWS = {
     "callbacks": "decay evaluate files plots readers.source samples",
     "checkpoints": "callbacks decay evaluate files",
     "monitors": "callbacks inputs jacobian mmd penalties pictures projector",
-    "settings": "architecture decay evaluate features gan losses penalties "
+    "settings": "architecture augment decay evaluate features gan losses penalties "
     "readers.source replicas scaling schedule",
     "experiment": "gan builder datasets callbacks checkpoints decay evaluate features "
     "architecture shapes losses monitors pictures plots readers replicas samples "

@@ -156,17 +156,23 @@ class Skipped(keras.callbacks.Callback):
 
     def __init__(self, folder: Path, faults: Faults):
         super().__init__()
-        self._path, self._faults, self._written = folder / "skipped.txt", faults, 0
+        self._path, self._faults = folder / "skipped.txt", faults
+        self._listed: dict[str, None] = {}  # those of before a run was resumed too
+        if self._path.exists():
+            self._listed = dict.fromkeys(self._path.read_text("utf-8").splitlines())
 
     def on_train_begin(self, logs=None):
-        self.on_epoch_end(0)
+        self._list()
 
     def on_epoch_end(self, epoch, logs=None):
-        lines = list(self._faults.lines)
-        if len(lines) > self._written:
+        self._list()
+
+    def _list(self):
+        listed = self._listed | dict.fromkeys(list(self._faults.lines))
+        if len(listed) > len(self._listed):
             with whole(self._path) as unfinished:
-                unfinished.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-            self._written = len(lines)
+                unfinished.write_text("".join(f"{line}\n" for line in listed), "utf-8")
+            self._listed = listed
 
 
 class FiniteGuard(keras.callbacks.Callback):

@@ -119,8 +119,14 @@ def find(
       NotHere: the set is known, but not on this machine.
       ReadError: what is there cannot be read.
     """
+    known = [one.name for one in dataclasses.fields(Options)]
+    for key in options:
+        if key not in known:
+            raise ReadError(f"unknown option {key!r} of data{hint(key, known)}")
     asked = Options(split=split, size=size, channels=channels, **options)
     name = os.fspath(name_or_path)
+    if not name:
+        raise ReadError("data is the name of a set or a path, not ''")
     if name.startswith("tfds:"):
         return _tfds(name.removeprefix("tfds:"), asked)
     if name in toy.SETS:
@@ -132,7 +138,7 @@ def find(
         if asked.prepare is None and size is not None:
             asked = dataclasses.replace(asked, prepare=SETS[name].prepare)
         return _known(name, asked, Path(folder))
-    if not Path(name).expanduser().exists():
+    if not name.startswith("~") and not os.path.exists(name):
         near = hint(name, SETS)
         others = "" if near.endswith("?") else "; sets of TFDS are tfds:NAME"
         raise ReadError(f"{name}: no such file, folder or set{near}{others}")

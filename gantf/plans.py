@@ -52,7 +52,7 @@ def plan(
         "label": options.label,
         "on_error": options.on_error,
         "shard_mb": shard_mb,
-        "classes": list(first.classes),
+        "classes": list(next(filter(None, (s.classes for s in sources.values())), ())),
         "suffixes": sorted({end for one in sources.values() for end in one.suffixes}),
         "source": {"place": place, "splits": splits, **_files(Path(first.name))},
         "versions": {

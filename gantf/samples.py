@@ -25,6 +25,7 @@ from gantf.choices import whole_number
 from gantf.files import TORN, sha256, whole
 from gantf.metrics import Moments
 from gantf.readers import ReadError, Source
+from gantf.readers.source import threads
 from gantf.sampler import Sampler, generator_file
 
 CHOICE_SEED = 2020  # of which images of a set are taken
@@ -62,7 +63,9 @@ def of_source(source: Source, n: int | None = None) -> Samples:
       n: how many, from 1; all where there are fewer, or for None.
     """
     n = source.n if n is None else min(whole_number("n", n), source.n)
-    chosen = np.random.RandomState(CHOICE_SEED).permutation(source.n)[:n]
+    order = np.random.RandomState(CHOICE_SEED).permutation(source.n)
+    chosen = _whole_ones(source, order, n)
+    n = len(chosen)
     about = {"data": source.name, "split": source.split, "n": n, "of": source.n}
     about |= {"order": ORDER, "shape": shapes.show(source.shape)}
     about["prepared"] = source.prepared.words or "as they are"
@@ -76,6 +79,30 @@ def of_source(source: Source, n: int | None = None) -> Samples:
         about,
         bool({".jpg", ".jpeg"} & set(source.suffixes)),
     )
+
+
+def _whole_ones(source, order, n):
+    """The first n images of an order, without those that are skipped.
+
+    A stream gives another image in the place of a bad one; figures count none twice.
+    """
+    if source.one is None or source.faults.on_error == "refuse":
+        return order[:n]
+
+    def is_whole(number):
+        try:
+            source.one(int(number))
+        except ReadError as error:
+            source.faults.meet(error)
+            return False
+        return True
+
+    found, start = [], 0
+    while len(found) < n and start < len(order):
+        some = order[start : start + n - len(found)]
+        found += [i for i, good in zip(some, threads().map(is_whole, some)) if good]
+        start += len(some)
+    return np.array(found, int)
 
 
 def of_sampler(sampler: Sampler, n: int, seed: int = 1, name: str = "") -> Samples:

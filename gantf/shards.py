@@ -96,7 +96,7 @@ def prepare(
     _check_options(options, place, folder)
     try:
         sources = _sources(place, options, split)
-        planned = plan(name, place, sources, options, shard_mb)
+        planned = plan(name, place.rstrip(os.sep), sources, options, shard_mb)
         if begin(folder, planned):
             return read_index(folder).about
         jobs = _jobs(place, sources, options, folder, shard_mb)
@@ -218,7 +218,7 @@ def _check_options(options, place, folder):
             " an image is read, and a prepared set has one cut; take crop-N in place of"
             " random-N, or train on the images themselves"
         )
-    here, there = folder.absolute(), Path(place).expanduser().absolute()
+    here, there = folder.resolve(), Path(place).expanduser().resolve()
     if there.is_dir() and here.is_relative_to(there):
         raise ShardError(f"{folder} is in {place}, its source; give another --out")
 
@@ -237,12 +237,14 @@ def _sources(place, options, split) -> dict[str, Source]:
     first = next(iter(found.values()))
     if len(first.shape) == 1:
         raise ShardError(f"{place}: points are drawn anew; only images are prepared")
-    for one, source in found.items():
-        if (source.shape, source.classes) != (first.shape, first.classes):
+    known = next((one for one in found.values() if one.classes), first)
+    for split, one in found.items():
+        # Splits without labels go with any classes.
+        if one.shape != first.shape or one.classes not in ((), known.classes):
             raise ShardError(
-                f"{place}: images of {one} are {_by(source.shape)} in"
-                f" {len(source.classes)} classes, those of {first.split}"
-                f" {_by(first.shape)} in {len(first.classes)}; give --size and"
+                f"{place}: images of {split} are {_by(one.shape)} in"
+                f" {len(one.classes)} classes, those of {first.split}"
+                f" {_by(first.shape)} in {len(known.classes)}; give --size and"
                 " --channels, or prepare one --split"
             )
     return found
@@ -272,7 +274,7 @@ def _is_done(job) -> bool:
     """Whether a shard is finished, and its first image still comes out as it did."""
     try:
         skipped = _read_record(job)["skipped"]
-        if job.path.stat().st_size != _read_record(job)["bytes"]:
+        if sha256(job.path) != _read_record(job)["sha256"]:
             return False
         numbers = range(job.start, job.stop)
         first = next(number for number in numbers if str(number) not in skipped)

@@ -31,7 +31,7 @@ def stream(
     batches run across the border of epochs. Any start costs the same.
 
     Args:
-      source: see `find`.
+      source: see `gantf.datasets.find`.
       batch: images a batch, over all devices.
       seed: of the orders, and of what is drawn for each image.
       start: the first batch, counted from 0: the step at which a run resumes.
@@ -45,7 +45,7 @@ def stream(
     order = (_by_class if same_class else _all)(source, batch, seed)
     span = tf.range(batch, dtype=tf.int64)
     positions = tf.data.Dataset.counter(start).map(lambda step: step * batch + span)
-    return _read(_drawn(positions, order, source, seed, flip), source, batch)
+    return _read(_drawn(positions, order, source, batch, seed, flip), source, batch)
 
 
 def epochs(
@@ -72,7 +72,7 @@ def epochs(
     epoch = tf.data.Dataset.range(1).map(
         lambda _: tf.numpy_function(lambda: np.int64(next(counted)), [], tf.int64)
     )
-    batches = _drawn(epoch.flat_map(positions), order, source, seed, flip)
+    batches = _drawn(epoch.flat_map(positions), order, source, batch, seed, flip)
     return _read(
         batches.apply(tf.data.experimental.assert_cardinality(steps)), source, batch
     )
@@ -186,21 +186,22 @@ def _shuffled(positions, n, seed):
     )
 
 
-def _drawn(positions, order, source, seed, flip):
+def _drawn(positions, order, source, batch, seed, flip):
     """Batches of positions -> batches of (numbers, draws).
 
     Draws are uniform in [0, 1): where to cut, across and down, and whether to mirror;
     () where neither is asked for.
     """
 
-    def draw(batch):
-        numbers = order.numbers(batch)
+    def draw(span):
+        numbers = order.numbers(span)
         if not (source.prepared.random or flip):
             return numbers, ()
-        shape = (*batch.shape, 2 + flip)
         # Seeds of orders have no such second half: a stream is shorter than 2 ** 62.
-        key = (seed, -(2**62) + batch[0])
-        return numbers, tf.random.stateless_uniform(shape, key, alg="philox")
+        key = (seed, -(2**62) + span[0])
+        return numbers, tf.random.stateless_uniform(
+            (batch, 2 + flip), key, alg="philox"
+        )
 
     return positions.map(draw)
 

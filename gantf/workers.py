@@ -31,7 +31,9 @@ class _Stopped(Exception):
 
 def cores() -> int:
     """The cores that this program may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run(
@@ -64,8 +66,9 @@ def run(
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             while waiting:
                 done, waiting = wait(waiting, _POLL, FIRST_COMPLETED)
-                told, more = begun.value, begun.value - told
-                progress(more)
+                now = begun.value
+                progress(now - told)
+                told = now
                 for one in done:
                     one.result()
         except BrokenProcessPool:

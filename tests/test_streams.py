@@ -303,6 +303,26 @@ def test_a_random_place_is_drawn_for_each_image(ramps):
     assert (source.read(np.arange(3))[:, 0, 0, 0] == 11).all()
 
 
+@pytest.mark.parametrize("same_class", [False, True])
+def test_load_draws_as_stream_does(tmp_path, same_class):
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(20) % 2)
+    ways = {"same_class": same_class, "flip": True}
+    data = datasets.load(
+        tmp_path / "a.npz", size=6, prepare="random-6", batch=5, seed=3, **ways
+    )
+    assert data.element_spec["image"].shape == (5, 6, 6, 1)
+    source = datasets.find(tmp_path / "a.npz", size=6, prepare="random-6")
+    expected = bytes_of(streams.stream(source, 5, 3, **ways), 12)
+    np.testing.assert_array_equal(bytes_of(data.repeat(3), 12), expected)
+
+
+def test_images_that_are_ready_are_not_kept_twice(place):
+    source = datasets.find(place)
+    assert readers.kept(source, 1e9) is source
+    assert readers.kept(datasets.find(place, size=2), 1e9) is not source
+
+
 def test_prepared_images_are_kept_in_memory(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(6):

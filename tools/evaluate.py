@@ -65,11 +65,12 @@ def _compare(options, network) -> dict:
     names = evaluate.read_names(options.metrics or ("fd" if known else "kid,fd"))
     for side, seen in known.items():
         evaluate.check(side, seen, names)
-    size, prepare = _prepared(options, places.values())
+    size, ways = _prepared(options, places)
     for (side, place), split in zip(places.items(), options.splits):
         if side not in known:
             needs = {getattr(evaluate.metric(name), side) for name in names} - {None}
-            known[side] = _look(options, place, split, size, prepare, network, needs)
+            way = ways[side]
+            known[side] = _look(options, place, split, size, way, network, needs)
     real, fake = known["real"], known["fake"]
     return evaluate.Evaluator(real, network, names).compare(fake)
 
@@ -86,13 +87,17 @@ def _statistics(place, network) -> evaluate.Seen:
     return evaluate.Seen(about, moments.n, moments=moments)
 
 
-def _prepared(options, places) -> tuple[int | None, str | None]:
-    """The side of a set's images and how they come to it: as asked, or as of a run."""
-    runs = map(samples.run_preparation, places)
-    size, prepare = next((of for of in runs if of[0]), (None, None))
-    if options.size not in (None, size) or options.prepare:
-        return options.size or size, options.prepare
-    return size, prepare
+def _prepared(options, places) -> tuple[int | None, dict[str, str | None]]:
+    """The side of images, and how those of each place come to it.
+
+    As asked, or as a run's training images did: these are what REAL is compared as.
+    """
+    runs = map(samples.run_preparation, places.values())
+    size, way = next((of for of in runs if of[0]), (None, None))
+    if options.size not in (None, size):
+        size, way = options.size, None
+    asked = [*options.prepare, None] if options.prepare else [way, None]
+    return size, dict(zip(places, asked))
 
 
 def _look(options, place, split, size, prepare, network, needs) -> evaluate.Seen:
@@ -125,8 +130,8 @@ def _write_statistics(options, network) -> None:
     """Mean and covariance of REAL's features, for this program and others."""
     if not options.statistics:
         raise ValueError("give GENERATED too, or --statistics=FILE.npz to write REAL's")
-    split, size, prepare = options.splits[0], options.size, options.prepare
-    seen = _look(options, options.real, split, size, prepare, network, {"moments"})
+    split, way = options.splits[0], (options.prepare or [None])[0]
+    seen = _look(options, options.real, split, options.size, way, network, {"moments"})
     about = {"network": network.identity, **seen.about}
     print(samples.write_statistics(options.statistics, seen.moments, about))
 
@@ -169,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics", help=f"a list of {rows}, mmd:KERNEL; by default kid,fd")
     add("--splits", nargs=2, default=["train", "train"], metavar=("REAL", "GENERATED"))
     add("--size", type=int, help="side of a set's images; by default that of the run's")
-    add("--prepare", help="how they come to it, as celeba or 'short-64 crop-64'")
+    ways = "how those of REAL come to it, as celeba or 'short-64 crop-64'; and others"
+    add("--prepare", nargs="+", metavar=("REAL", "GENERATED"), help=ways)
     add("--on_error", default="refuse", choices=ON_ERROR, help="of bad images")
     add("--seed", type=int, default=1, help="of the latents of a run")
     add("--strategy", default="auto", help=", ".join(STRATEGIES))

@@ -51,7 +51,7 @@ def _prepare(options, pipeline):
     from gantf import datasets
 
     name, known = options.set, datasets.SETS.get(options.set)
-    if name is None or not re.fullmatch(r"[\w.:/-]+", name):
+    if name is None or not re.fullmatch(r"\w[\w:/-]*(\.[\w:/-]+)*", name):
         raise ValueError(f"SET is a name of letters and digits, as celeba, not {name}")
     prepare = options.prepare
     if prepare is None and options.size is not None and known:

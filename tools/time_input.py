@@ -30,7 +30,7 @@ import tensorflow as tf
 
 import architectures
 import gantf
-from gantf import datasets, readers
+from gantf import datasets, readers, streams
 
 BATCH = 64
 
@@ -47,25 +47,25 @@ def main() -> None:
     add("--architecture", help="whose step is timed too")
     add("--precision", default="float32", help="of its nets")
     options = parser.parse_args()
-    streams = {}
+    feeds = {}
     for place in options.places:
         start = time.perf_counter()
         source = datasets.find(place, size=options.size, channels=3)
         seconds = time.perf_counter() - start
         print(f"{place}: {source.n:,} images, opened in {seconds:.2f} s")
-        streams[place] = streams.stream(source, BATCH)
+        feeds[place] = streams.stream(source, BATCH)
     kept = readers.kept(
         datasets.find(options.places[0], size=options.size, channels=3), 4e9
     )
     for first in range(0, kept.n, 1024):
         kept.read(np.arange(first, min(kept.n, first + 1024)))
-    streams[f"{options.places[0]}, kept"] = streams.stream(kept, BATCH)
+    feeds[f"{options.places[0]}, kept"] = streams.stream(kept, BATCH)
     rivals = (
         {"Keras": keras_reader(options)} if Path(options.places[0]).is_dir() else {}
     )
-    print_table(rounds({**streams, **rivals}, options))
+    print_table(rounds({**feeds, **rivals}, options))
     if options.architecture:
-        print_steps(streams, options)
+        print_steps(feeds, options)
 
 
 def keras_reader(options):
@@ -82,10 +82,10 @@ def keras_reader(options):
     return images.repeat().prefetch(tf.data.AUTOTUNE)
 
 
-def rounds(streams, options):
+def rounds(feeds, options):
     """Images a second of each, round by round; the first round fills the queues."""
-    iterators = {name: iter(stream) for name, stream in streams.items()}
-    found = {name: [] for name in streams}
+    iterators = {name: iter(feed) for name, feed in feeds.items()}
+    found = {name: [] for name in feeds}
     for number in range(options.rounds + 1):
         for name, iterator in iterators.items():
             # What was read ahead while another was timed does not count.
@@ -112,16 +112,16 @@ def print_table(found):
     print(f"{'largest memory':32} {memory:10.2f} GiB")
 
 
-def print_steps(streams, options):
+def print_steps(feeds, options):
     """A step on each stream, in units of the step that waits for nothing."""
     keras.config.set_dtype_policy(options.precision)
     gan = gantf.GAN(*gantf.build_pair(architectures.get(options.architecture)))
     gan.compile()
-    here = next(iter(streams.values())).take(1).cache().repeat()
-    feeds = {"one batch in memory": here, **streams}
-    seconds = {name: [] for name in feeds}
+    here = next(iter(feeds.values())).take(1).cache().repeat()
+    timed = {"one batch in memory": here, **feeds}
+    seconds = {name: [] for name in timed}
     for number in range(options.rounds + 1):
-        for name, feed in feeds.items():
+        for name, feed in timed.items():
             times = Times()
             gan.fit(feed, steps_per_epoch=6, verbose=0, callbacks=[times])
             if number:

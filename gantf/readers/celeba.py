@@ -15,6 +15,7 @@ and so on; classes are called "not Male, not Smiling" (0), "not Male, Smiling" (
 import itertools
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ def open_celeba(path: Path, options: Options) -> Source:
         _compare(files, splits, partition, strays)
     else:
         splits = dict.fromkeys(files, "train")
+        say = f"gantf: {path}: no {PARTITION}.txt beside it, so all images are train"
+        print(say, file=sys.stderr, flush=True)
     chosen = chosen_splits(path, options.split, splits.values() or ["train"])
     taken = [key for key in files if splits.get(key) in chosen]
     labels, classes = None, ()

@@ -109,7 +109,8 @@ def open_shards(path: Path, options: Options) -> Source:
                 out[place] = source.read([number])[0]
         return out
 
-    return replace(source, read=read, prepared=Preparation(about["prepare"]))
+    prepared = Preparation(about["prepare"])
+    return replace(source, read=read, prepared=prepared, ready=True)
 
 
 def _pixels(path, index):

@@ -4,6 +4,7 @@ A reader says how many images there are and how to open one of them; `image_sour
 makes the rest of it: sizes, preparation, what happens to bad ones, many at once.
 """
 
+import numbers
 import os
 import sys
 import threading
@@ -67,7 +68,8 @@ class Options:
             *most, last = (f'"{split}"' for split in SPLITS)
             words = f"{', '.join(most)} or {last}"
             raise ReadError(f"split is {words}, not {self.split!r}")
-        if self.size is not None and (type(self.size) is not int or self.size < 1):
+        whole = isinstance(self.size, numbers.Integral) and self.size is not True
+        if self.size is not None and not (whole and self.size >= 1):
             raise ReadError(f"size is None or a whole number from 1, not {self.size!r}")
         if self.channels not in (None, 1, 3):
             raise ReadError(f"channels is None, 1 or 3, not {self.channels!r}")
@@ -133,6 +135,7 @@ class Source:
       prepared: how images came to their size.
       faults: what was skipped, or will be.
       about: what else the protocol of a figure says of it.
+      ready: whether images are read as they are: to keep them in memory gains nothing.
       one: number -> that image, uint8 (h, w, c), or a `ReadError`, where `read` may
         give another one in its place; None where it never does.
     """
@@ -148,6 +151,7 @@ class Source:
     prepared: Preparation = Preparation()
     faults: Faults = field(default_factory=lambda: Faults(""))
     about: dict = field(default_factory=dict)
+    ready: bool = False
     one: Callable[[int], np.ndarray] | None = None
 
     def __len__(self):
@@ -194,6 +198,15 @@ def image_source(
     shape = (*(prepared.size or native[::-1]), channels)
     if labels is not None:
         labels = check_labels(name, labels, n)
+    if faults.on_error == "refuse":  # before the first step, not at it
+        size, which = native, called(0)
+        if not one:
+            least = min(range(n), key=lambda i: min(sizes[i]))
+            size, which = sizes[least], called(least)
+        try:
+            prepared(Image.new("L", tuple(size)))
+        except ReadError as error:
+            raise ReadError(f"{name}: {which}: {error}") from None
 
     def one_image(number, place):
         try:
@@ -223,14 +236,14 @@ def image_source(
                     break
         raise ReadError(f"{name}: {tried} images in a row cannot be read any more")
 
-    def read(numbers, places=None):
-        out = np.empty((len(numbers), *shape), np.uint8)
+    def read(chosen, places=None):
+        out = np.empty((len(chosen), *shape), np.uint8)
 
         def fill(row):
             place = MIDDLE if places is None else places[row]
-            out[row] = whole(int(numbers[row]), place)
+            out[row] = whole(int(chosen[row]), place)
 
-        for _ in threads().map(fill, range(len(numbers))):
+        for _ in threads().map(fill, range(len(chosen))):
             pass
         return out
 
@@ -254,28 +267,28 @@ def kept(source: Source, most: float) -> Source:
     """The source with images kept in memory once they are prepared.
 
     Args:
-      source: one whose images are the same each time; others are given back as they
-        are.
+      source: one whose images are prepared, and the same each time; others are given
+        back as they are.
       most: bytes; images that do not find room in them are prepared each time.
     """
     room = int(most // np.prod(source.shape, dtype=np.int64))
-    if source.prepared.random or not room or len(source.shape) == 1:
+    if source.ready or source.prepared.random or not room or len(source.shape) == 1:
         return source
     rows = min(room, source.n)
     images = np.empty((rows, *source.shape), np.uint8)  # memory is taken when filled
     here = np.zeros(rows, bool)
 
-    def read(numbers, places=None):
-        numbers = np.asarray(numbers)
-        out = np.empty((len(numbers), *source.shape), np.uint8)
-        known = numbers < rows
-        known[known] = here[numbers[known]]
-        out[known] = images[numbers[known]]
+    def read(chosen, places=None):
+        chosen = np.asarray(chosen)
+        out = np.empty((len(chosen), *source.shape), np.uint8)
+        known = chosen < rows
+        known[known] = here[chosen[known]]
+        out[known] = images[chosen[known]]
         if not known.all():
-            out[~known] = fresh = source.read(numbers[~known])
-            fits = numbers[~known] < rows
-            images[numbers[~known][fits]] = fresh[fits]
-            here[numbers[~known][fits]] = True
+            out[~known] = fresh = source.read(chosen[~known])
+            fits = chosen[~known] < rows
+            images[chosen[~known][fits]] = fresh[fits]
+            here[chosen[~known][fits]] = True
         return out
 
     return replace(source, read=read)

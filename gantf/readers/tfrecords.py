@@ -63,8 +63,10 @@ _LARGE = 2**26  # bytes of a file that take a while; what was found is kept
 
 def is_tfrecords(path: Path) -> bool:
     """Whether a folder has TFRecord files, or a file is one, by their names."""
-    names = os.listdir(path) if path.is_dir() else [path.name]
-    return any(map(_FILE.fullmatch, names))
+    if path.is_file():
+        return bool(_FILE.fullmatch(path.name))
+    names = filter(_FILE.fullmatch, os.listdir(path))
+    return any((path / name).is_file() for name in names)
 
 
 def open_tfrecords(path: Path, options: Options) -> Source:
@@ -126,7 +128,8 @@ def _labels(path, labels, names):
 
 def _files(path, split):
     """Those files of a folder that hold a split, in order."""
-    files = sorted(file for file in path.iterdir() if _FILE.fullmatch(file.name))
+    found = (file for file in path.iterdir() if _FILE.fullmatch(file.name))
+    files = sorted(filter(Path.is_file, found))
     _check_parts(path, files)
     levels = [file.name for file in files if _LEVEL.search(file.name)]
     if len(levels) > 1:

@@ -152,13 +152,28 @@ def test_error_images_beside_splits(tmp_path, make):
     )
 
 
+@pytest.mark.parametrize("make", [folder, as_tar, as_zip])
+def test_images_of_other_kinds_are_told(tmp_path, make, capsys):
+    (tmp_path / "set").mkdir()
+    place = make(tmp_path / "set", {"a.png": 1, "b.GIF": b"", "cat/c.tiff": b""})
+    kinds = "images are PNG, JPEG, WEBP or BMP, not {}; convert or rename it"
+    lines = [
+        f"{place}/b.GIF: {kinds.format('gif')}",
+        f"{place}/cat/c.tiff: {kinds.format('tiff')}",
+    ]
+    assert message(place) == f"{lines[0]} (and 1 more bad files)"
+    source = readers.open_place(place, Options(on_error="skip"))
+    assert (source.n, source.faults.lines) == (1, lines)
+    assert "no images" not in capsys.readouterr().err
+
+
 @places
 def test_other_files_are_counted_and_hidden_ones_are_not(tmp_path, make, capsys):
     hidden = {".a.png": b"", ".git/b.png": b"", "__MACOSX/c.png": b"", ".d/e/f.png": 1}
     place = make(tmp_path, {"a.png": 0, **hidden})
     assert open_place(place).n == 1
     assert capsys.readouterr().err == ""
-    place = make(tmp_path, {"a.png": 0, "b.txt": b"", "c/d.gif": b"", **hidden})
+    place = make(tmp_path, {"a.png": 0, "b.txt": b"", "c/d.mp4": b"", **hidden})
     assert open_place(place).n == 1
     told = f"gantf: {place}: 2 files in it are no images\n"
     assert capsys.readouterr().err == told

@@ -40,6 +40,8 @@ from gantf.readers.source import (
 
 _PATIENCE, _AGAIN = 2.0, 60.0  # seconds until a long look is told, and told again
 _AT_ONCE = 1024  # images that wait for a thread
+# Images that are told rather than passed over.
+FOREIGN = ".gif .tif .tiff .jfif .jpe .heic .avif .jp2 .jxl .ppm .pgm .tga".split()
 _RULES = 1  # another number where other images are refused than before
 
 
@@ -158,6 +160,14 @@ def _is_image(name):
     return name.lower().endswith(SUFFIXES)
 
 
+def _foreign(name):
+    """What is wrong with an image of a kind that is not read; None of other files."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix not in FOREIGN:
+        return None
+    return f"images are PNG, JPEG, WEBP or BMP, not {suffix[1:]}; convert or rename it"
+
+
 def _hidden(part):
     return part == "__MACOSX" or (part[:1] == "." and part != "..")
 
@@ -194,7 +204,9 @@ def list_folder(path: Path) -> Listing:
                 words = "a link to nowhere; mend or delete it"
                 (bad if image else strays)[name] = words if link else error.strerror
                 continue
-            if not image:
+            if not image and (words := _foreign(name)):
+                strays[name] = words
+            elif not image:
                 others += 1
             elif stat.S_ISREG(status.st_mode):
                 rows.append((name, status.st_size, status.st_mtime_ns))
@@ -236,14 +248,15 @@ def list_archive(members: Members) -> Listing:
         return name.startswith("/") or ".." in name.split("/")
 
     names = sorted(name for name in shown if _is_image(name) and not leads_out(name))
-    strays = members.bad.keys() & set(shown) - set(names)
+    bad = {name: words for name in shown if (words := _foreign(name))} | members.bad
+    strays = bad.keys() & set(shown) - set(names)
     tops = {name.rpartition("/")[0].partition("/")[0] for name in names}
     top = f"{tops.pop()}/" if len(tops) == 1 else ""
     if top == "/" or top[:-1].lower() in CALLED:
         top = ""
     return Listing(
         [name.removeprefix(top) for name in names],
-        {name: members.bad[name] for name in sorted(strays)},
+        {name: bad[name] for name in sorted(strays)},
         len(shown) - len(names) - len(strays),
         lambda name: members.read(top + name),
         members.fingerprint,

@@ -61,7 +61,7 @@ _NAMES = {
     "build_pair": "builder",
 }
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

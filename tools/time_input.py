@@ -42,7 +42,7 @@ def main() -> None:
     add = parser.add_argument
     add("places", nargs="+", metavar="PLACE", help="folders, archives, shards")
     add("--size", type=int, default=64)
-    add("--batches", type=int, default=16, help="of 64 images, in a round")
+    add("--batches", type=int, default=50, help="of 64 images, in a round")
     add("--rounds", type=int, default=5)
     add("--architecture", help="whose step is timed too")
     add("--precision", default="float32", help="of its nets")
@@ -83,17 +83,14 @@ def keras_reader(options):
 
 
 def rounds(feeds, options):
-    """Images a second of each, round by round; the first round fills the queues."""
-    iterators = {name: iter(feed) for name, feed in feeds.items()}
+    """Images a second of each, round by round; the first round fills the caches."""
     found = {name: [] for name in feeds}
     for number in range(options.rounds + 1):
-        for name, iterator in iterators.items():
-            # What was read ahead while another was timed does not count.
-            for _ in range(4):
-                next(iterator)
+        for name, feed in feeds.items():
+            # Begun anew, so that nothing is read ahead while another one is timed.
             start = time.perf_counter()
-            for _ in range(options.batches):
-                next(iterator)
+            for _ in zip(range(options.batches), feed):
+                pass
             if number:
                 seconds = time.perf_counter() - start
                 found[name].append(BATCH * options.batches / seconds)

@@ -45,7 +45,7 @@ def main() -> None:
         sys.exit(130)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
-    found["protocol"]["seconds"] = round(time.perf_counter() - start, 1)
+    found["protocol"]["seconds"] = round(time.perf_counter() - start, 3)
     print(_table(found))
     write_json(options.out, found)
     print(f"{options.out} has the whole protocol")

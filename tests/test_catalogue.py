@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core import reader
 
 from gantf.readers import Options, ReadError, catalogue, tfdsfiles
 from gantf.readers.catalogue import open_tfds
@@ -193,7 +194,7 @@ def test_interleaved_is_the_order_of_tf_data(lengths):
 def test_how_tfds_reads_files():
     config = tfds.ReadConfig()
     assert config.interleave_block_length == tfdsfiles.BLOCK
-    default = tfds.core.reader._get_default_interleave_cycle_length
+    default = reader._get_default_interleave_cycle_length
     assert default(disable_shuffling=False) == tfdsfiles.CYCLE
     assert default(disable_shuffling=True) == 1
 

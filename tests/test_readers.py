@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gantf import images, preparation, readers
-from gantf.readers import Options, ReadError, arrays
+from gantf.readers import Options, ReadError, arrays, large
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 COLOUR = np.stack([GREY, GREY + 50, GREY + 100], 2)
@@ -335,6 +335,13 @@ def test_error_a_crop_that_is_too_large_is_told_before_the_first_step(tmp_path):
         f"{tmp_path}/b.npy: image 0: it is 4 x 4 (width x height), too small to cut 8 x"
         " 8 out of it; short-N before makes it larger"
     )
+
+
+def test_images_whose_sizes_are_not_known_may_be_cut():
+    content = encoded(noise(9, 9), "PNG")
+    asked = Options(prepare="crop-8 fit-4x4")
+    source = large.large_source("a", asked, 1, lambda number: content, str)
+    assert source.read([0]).shape == (1, 4, 4, 3)
 
 
 def test_error_arrays_larger_than_memory(tmp_path):

@@ -198,7 +198,9 @@ def image_source(
     shape = (*(prepared.size or native[::-1]), channels)
     if labels is not None:
         labels = check_labels(name, labels, n)
-    if faults.on_error == "refuse":  # before the first step, not at it
+    # Where no size is known, what is prepared stands for it.
+    known = not one or tuple(native[::-1]) != prepared.size
+    if known and faults.on_error == "refuse":  # before the first step, not at it
         size, which = native, called(0)
         if not one:
             least = min(range(n), key=lambda i: min(sizes[i]))

@@ -25,7 +25,13 @@ import gantf
 from gantf import kernels, metrics
 from gantf.choices import choose
 from gantf.features import Features
-from gantf.files import TORN, cache_folder, whole
+from gantf.files import (
+    cache_arrays,
+    cache_folder,
+    cached_arrays,
+    read_arrays,
+    whole,
+)
 from gantf.metrics import Moments
 from gantf.samples import Samples
 
@@ -278,7 +284,9 @@ def look(
         say(start + len(chunk))
     moments = None
     if "moments" in needs:
-        rows = parts.get("features") or (_read(file)["features"] for file in files)
+        rows = parts.get("features") or (
+            read_arrays(file)["features"] for file in files
+        )
         stored_at = _file(cache, f"{prefix}-{content.hexdigest()}")
         stored = _kept(stored_at, functools.partial(_moments, rows))
         moments = Moments.of(stored["mu"], stored["sigma"], samples.n)
@@ -318,24 +326,11 @@ def _kept(path: Path | None, compute: Callable[[], dict]) -> dict[str, np.ndarra
     """What `compute` gives, from the cache's file if it is there."""
     if path is None:
         return compute()
-    try:
-        return _read(path)
-    except (OSError, *TORN):
-        found = compute()  # or it is not there
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as unfinished:
-            np.savez(unfinished, **found)
-    except OSError as error:  # a full disk: no reason to lose what was computed
+    if found := cached_arrays(path):
+        return found
+    found = compute()
+    if error := cache_arrays(path, found):
         warnings.warn(f"the cache {path.parent.parent} takes nothing: {error.strerror}")
-    return found
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        found = dict(file)
-    if not found:
-        raise ValueError(f"{path} is torn")
     return found
 
 

@@ -8,9 +8,11 @@ import re
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 # What NumPy and zipfile raise on bytes that are no whole .npz file.
 TORN = (EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -55,6 +57,41 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz.
+
+    Raises:
+      OSError, or one of `TORN`.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        found = dict(file)
+    if not found:
+        raise ValueError(f"{path} is torn")
+    return found
+
+
+def cached_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of an .npz in the cache; None where it is not there, or torn."""
+    try:
+        return read_arrays(path)
+    except (OSError, *TORN):
+        return None
+
+
+def cache_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> OSError | None:
+    """Keeps arrays in the cache, or gives what is in the way.
+
+    A full disk is no reason to lose what was computed: that is for the caller to say.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as unfinished:
+            np.savez(unfinished, **arrays)
+    except OSError as error:
+        return error
+    return None
 
 
 def cache_folder() -> Path:

@@ -273,10 +273,10 @@ def _jobs(place, sources, options, folder, shard_mb) -> list[Job]:
 def _is_done(job) -> bool:
     """Whether a shard is finished, and its first image still comes out as it did."""
     try:
-        skipped = _read_record(job)["skipped"]
-        if sha256(job.path) != _read_record(job)["sha256"]:
+        record = _read_record(job)
+        if sha256(job.path) != record["sha256"]:
             return False
-        numbers = range(job.start, job.stop)
+        numbers, skipped = range(job.start, job.stop), record["skipped"]
         first = next(number for number in numbers if str(number) not in skipped)
         was = RecordFile(job.path).read(*next(scan(job.path)), 0)
         image = _alone(_opened(job.place, job.options))(first)
@@ -302,7 +302,7 @@ def _run(todo, processes, called, jobs):
     images = sum(job.stop - job.start for job in jobs)
     rest = sum(job.stop - job.start for job in todo)
     if not all(os.path.isabs(job.place) for job in todo):
-        processes = 1  # a set of TFDS, which each would read into its memory
+        processes = 1  # a name, for which each would have to load TensorFlow
     with _bar(called, images, " images", images - rest) as bar:
         workers.run(write_shard, todo, processes, bar.update)
 

@@ -69,3 +69,15 @@ def tool():
         return module
 
     return load
+
+
+@pytest.fixture
+def refused(call):
+    """Runs a command line that ends in a refusal, by a file's own `call`; the words."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            call(*arguments)
+        return str(caught.value)
+
+    return run

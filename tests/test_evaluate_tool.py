@@ -30,16 +30,6 @@ def call(tool, monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.fixture
-def refused(call):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            call(*arguments)
-        return str(caught.value)
-
-    return run
-
-
 def noise(seed, n=60):
     return np.random.RandomState(seed).randint(0, 256, (n, 8, 8, 3)).astype(np.uint8)
 

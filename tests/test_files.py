@@ -3,6 +3,7 @@
 import json
 import threading
 
+import numpy as np
 import pytest
 
 from gantf import files
@@ -69,3 +70,14 @@ def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
     monkeypatch.delenv("GANTF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert files.cache_folder() == tmp_path / "gantf"
+
+
+def test_arrays_in_the_cache_are_found_or_made_again(tmp_path):
+    path = tmp_path / "inner" / "a.npz"
+    assert files.cached_arrays(path) is None
+    assert files.cache_arrays(path, {"x": np.arange(3)}) is None
+    assert files.cached_arrays(path)["x"].tolist() == [0, 1, 2]
+    path.write_bytes(path.read_bytes()[:-9])
+    assert files.cached_arrays(path) is None
+    error = files.cache_arrays(path / "b.npz", {"x": np.arange(3)})
+    assert error.strerror == "File exists"

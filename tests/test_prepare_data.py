@@ -26,16 +26,6 @@ def call(tool, monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.fixture
-def refused(call):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            call(*arguments)
-        return str(caught.value)
-
-    return run
-
-
 def about(folder):
     return json.loads(Path(folder, "index.json").read_text())
 

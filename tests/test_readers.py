@@ -9,20 +9,13 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 import pytest
 from PIL import Image
+from places import encoded, everything, message, open_place
 
 from gantf import images, preparation, readers
 from gantf.readers import Options, ReadError, arrays, large
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 COLOUR = np.stack([GREY, GREY + 50, GREY + 100], 2)
-
-
-def open_place(place, split="train", **options):
-    return readers.open_place(place, Options(split=split, **options))
-
-
-def everything(source):
-    return source.read(np.arange(source.n))
 
 
 def write(path, image, **options):
@@ -35,21 +28,8 @@ def write(path, image, **options):
         image.save(path, **options)
 
 
-def encoded(image, kind, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def noise(h, w, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (h, w, 3), np.uint8)
-
-
-def message(*arguments, **options):
-    with pytest.raises(ReadError) as error:
-        open_place(*arguments, **options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def pack(path, files):

@@ -6,20 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from places import message, open_place
 
 from gantf import readers
 from gantf.readers import Options, ReadError, files
-
-
-def open_place(place, split="train", **options):
-    return readers.open_place(place, Options(split=split, **options))
-
-
-def message(*arguments, **options):
-    with pytest.raises(ReadError) as error:
-        open_place(*arguments, **options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def shade(value):
@@ -454,7 +444,7 @@ def test_a_cache_that_cannot_be_written_loses_nothing(tmp_path, looks):
 
 
 def test_an_interrupted_look_goes_on(tmp_path, looks, monkeypatch):
-    monkeypatch.setattr(files, "_AT_ONCE", 10)
+    monkeypatch.setattr("gantf.readers.source.AT_ONCE", 10)
     place = folder(tmp_path / "set", {f"{i:02}.png": i for i in range(50)})
     counting = files.look_at
 
@@ -477,7 +467,7 @@ def test_an_interrupted_look_goes_on(tmp_path, looks, monkeypatch):
 def test_a_long_look_is_told_and_kept(tmp_path, looks, monkeypatch, capsys):
     place = folder(tmp_path / "set", {f"{i}.png": i for i in range(4)})
     clock = iter([0.0, 1.0, 3.0, 33.5, 68.1])  # at the start, and after each image
-    monkeypatch.setattr(files.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("gantf.readers.source.time.monotonic", clock.__next__)
     kept = []
     monkeypatch.setattr(files, "_save_heads", lambda *_: kept.append(1))
     open_place(place)

@@ -16,7 +16,6 @@ another feature of classes, as "coarse_label" of cifar100, or attributes of cele
 """
 
 import io
-import itertools
 import os
 import re
 from typing import NamedTuple
@@ -26,7 +25,7 @@ from PIL import Image
 
 from gantf.choices import hint
 from gantf.images import FORMATS, MODES, ReadError
-from gantf.readers.celeba import MOST_ATTRIBUTES
+from gantf.readers.celeba import check_attributes, class_names
 from gantf.readers.large import FIRST, check_sized
 from gantf.readers.source import (
     CALLED,
@@ -205,11 +204,6 @@ def _label(called, info, wanted):
         if word not in attributes:
             near = hint(word, [*numbered, *attributes])
             raise ReadError(f"{called}: no label {word!r}{near}")
-    if len(words) > MOST_ATTRIBUTES or len(set(words)) < len(words):
-        raise ReadError(
-            f"{called}: a label has up to {MOST_ATTRIBUTES} attributes, each of them"
-            f" once, not {wanted!r}"
-        )
-    ways = itertools.product(*((f"not {word}", word) for word in words))
+    check_attributes(called, words)
     keys = (f"attributes/{word}" for word in words)
-    return _Label(tuple(keys), tuple(map(", ".join, ways)))
+    return _Label(tuple(keys), class_names(words))

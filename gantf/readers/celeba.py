@@ -16,6 +16,7 @@ import itertools
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -167,11 +168,7 @@ def _labels(path, label, files, strays):
             f"{path}: label {label!r} is of {ATTRIBUTES}.txt, which is not beside it;"
             " put it there"
         )
-    if len(words) > MOST_ATTRIBUTES or len(set(words)) < len(words):
-        raise ReadError(
-            f"{path}: a label has up to {MOST_ATTRIBUTES} attributes, each of them"
-            f" once, not {label!r}"
-        )
+    check_attributes(path, words)
 
     def pick(columns):
         for word in words:
@@ -182,5 +179,19 @@ def _labels(path, label, files, strays):
     rows = _table(table, BITS, pick)
     _compare(files, rows, table, strays)
     numbers = {key: int("".join(map(BITS.get, row)), 2) for key, row in rows.items()}
+    return numbers, class_names(words)
+
+
+def check_attributes(name: object, words: Sequence[str]) -> None:
+    """Refuses attributes that make no label: too many, or one of them twice."""
+    if len(words) > MOST_ATTRIBUTES or len(set(words)) < len(words):
+        raise ReadError(
+            f"{name}: a label has up to {MOST_ATTRIBUTES} attributes, each of them"
+            f" once, not {'+'.join(words)!r}"
+        )
+
+
+def class_names(words: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes that attributes make, as "not Male, Smiling"."""
     ways = itertools.product(*((f"not {word}", word) for word in words))
-    return numbers, tuple(map(", ".join, ways))
+    return tuple(map(", ".join, ways))

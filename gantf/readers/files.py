@@ -9,11 +9,9 @@ asked for. Archives are read where they are; nothing is unpacked.
 import contextlib
 import hashlib
 import io
-import math
 import os
 import stat
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,11 +33,9 @@ from gantf.readers.source import (
     Source,
     chosen_splits,
     image_source,
-    threads,
+    in_threads,
 )
 
-_PATIENCE, _AGAIN = 2.0, 60.0  # seconds until a long look is told, and told again
-_AT_ONCE = 1024  # images that wait for a thread
 # Images that are told rather than passed over.
 FOREIGN = ".gif .tif .tiff .jfif .jpe .heic .avif .jp2 .jxl .ppm .pgm .tga".split()
 _RULES = 1  # another number where other images are refused than before
@@ -326,23 +322,15 @@ def _look(path, names, read, fingerprint):
         except ReadError as error:
             return str(error)  # and not the error, which holds on to the pixels
 
-    wrong, start = [], time.monotonic()
-    due = start + _PATIENCE
+    def tell(done, rest):
+        _save_heads(cache, heads)
+        say = f"looked at {done:,} of {len(unknown):,} images in {path}"
+        print(f"gantf: {say}, about {rest:,} s more", file=sys.stderr, flush=True)
+
     try:
-        for first in range(0, len(unknown), _AT_ONCE):
-            some = unknown[first : first + _AT_ONCE]
-            for done, words in enumerate(threads().map(look, some), first + 1):
-                wrong += [words] if words else []
-                if (now := time.monotonic()) > due:
-                    due = now + _AGAIN
-                    _save_heads(cache, heads)
-                    rest = math.ceil((now - start) * (len(unknown) / done - 1))
-                    say = f"looked at {done:,} of {len(unknown):,} images in {path}"
-                    say = f"gantf: {say}, about {rest:,} s more"
-                    print(say, file=sys.stderr, flush=True)
+        return heads, [words for words in in_threads(look, unknown, tell) if words]
     finally:  # an interrupted look goes on where it was
         _save_heads(cache, heads)
-    return heads, wrong
 
 
 def _load_heads(cache, n):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gantf.files import TORN, cache_folder, whole
+from gantf.files import cache_arrays, cache_folder, cached_arrays
 from gantf.images import ReadError, load, told
 from gantf.readers.source import Faults, Options, Source, image_source
 
@@ -27,19 +27,12 @@ def listed(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict:
     words = f"{_FORM} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
     name = hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     kept = cache_folder() / "lists" / f"{name}.npz"
-    try:
-        with np.load(kept, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, *TORN):
-        pass
+    if found := cached_arrays(kept):
+        return found
     words = f"{path}: listing what is in it; that is kept for the next time"
     print(f"gantf: {words}", file=sys.stderr, flush=True)
     found = make()
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with whole(kept) as unfinished:
-            np.savez(unfinished, **found)
-    except OSError as error:
+    if error := cache_arrays(kept, found):
         print(f"gantf: {kept}: {error.strerror}", file=sys.stderr, flush=True)
     return found
 

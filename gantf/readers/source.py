@@ -4,15 +4,18 @@ A reader says how many images there are and how to open one of them; `image_sour
 makes the rest of it: sizes, preparation, what happens to bad ones, many at once.
 """
 
+import math
 import numbers
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,6 +36,8 @@ CALLED = {
     "testing": "test",
 }
 ON_ERROR = ("refuse", "skip")
+PATIENCE, AGAIN = 2.0, 60.0  # seconds until a long pass is told, and told again
+AT_ONCE = 1024  # items of one that wait for a thread
 _TOLD = 10  # bad images that are named on the screen; the others are counted
 _TRIES = 100  # images in a row that may be bad
 
@@ -263,6 +268,30 @@ def _threads(process):
 def threads() -> ThreadPoolExecutor:
     """The threads that read images, one a core: Pillow decodes without the lock."""
     return _threads(os.getpid())  # those of a process are gone in its forks
+
+
+def in_threads(
+    look: Callable[[Any], Any],
+    items: Sequence[Any],
+    tell: Callable[[int, int], None],
+) -> Iterator[Any]:
+    """What `look` gives of each item, in order.
+
+    Args:
+      look: any number of threads call it.
+      items: of any number; few of them wait for a thread at a time.
+      tell: called with how many are done, and about how many seconds are left, if that
+        takes longer than `PATIENCE`, and then every `AGAIN`.
+    """
+    start = time.monotonic()
+    due = start + PATIENCE
+    for first in range(0, len(items), AT_ONCE):
+        found = threads().map(look, items[first : first + AT_ONCE])
+        for done, one in enumerate(found, first + 1):
+            yield one
+            if (now := time.monotonic()) > due:
+                due = now + AGAIN
+                tell(done, math.ceil((now - start) * (len(items) / done - 1)))
 
 
 def kept(source: Source, most: float) -> Source:

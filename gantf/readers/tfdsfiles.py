@@ -10,10 +10,8 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gantf.files import TORN, cache_folder, whole
+from gantf.files import cache_arrays, cache_folder, cached_arrays
 from gantf.images import ReadError
-from gantf.readers.source import Faults, threads
+from gantf.readers.source import Faults, in_threads
 from gantf.records import RecordFile, features, scan
 
 # How TFDS reads files: 16 at a time, 16 records of one in a row (tfds.ReadConfig).
@@ -31,8 +29,6 @@ CYCLE, BLOCK = 16, 16
 AFRESH = "delete the folder of its file, and TFDS prepares the set anew"
 _AGAIN = "copy or make the file again"
 _OPEN = 256  # files that are open at a time
-_AT_ONCE = 1024  # records that wait for a thread
-_PATIENCE, _REST = 2.0, 60.0  # seconds until a long pass is told, and told again
 _LISTS = 1  # what is kept; another number makes it anew
 
 
@@ -146,11 +142,8 @@ def list_records(
     form, shards = FORMS[named], [info.splits[one].file_instructions for one in splits]
     files = [Path(shard.filename) for shard in itertools.chain(*shards)]
     kept = cache_folder() / "tfds" / f"{_fingerprint(files, keys)}.npz"
-    try:
-        with np.load(kept, allow_pickle=False) as arrays:
-            return Records(called, form, files, arrays["places"]), arrays["labels"]
-    except (OSError, *TORN):
-        pass
+    if found := cached_arrays(kept):
+        return Records(called, form, files, found["places"]), found["labels"]
     if info.disable_shuffling:  # the order of the set means something
         form = form._replace(cycle=1)
     places = _places(called, form, shards, faults)
@@ -160,7 +153,9 @@ def list_records(
         for number in _pass(records, keys, labels, faults):
             good[number] = False
     if not faults.lines:
-        _keep(kept, places=places, labels=labels)
+        error = cache_arrays(kept, {"places": places, "labels": labels})
+        if error:  # it is made again the next time
+            print(f"gantf: {kept}: {error.strerror}", file=sys.stderr, flush=True)
     return Records(called, form, files, places[good]), labels[good]
 
 
@@ -172,15 +167,6 @@ def _fingerprint(files, keys):
         with contextlib.suppress(OSError):  # a missing one is told when it is read
             words += [path.stat().st_size, path.stat().st_mtime_ns]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
-
-
-def _keep(path, **arrays):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as unfinished:
-            np.savez(unfinished, **arrays)
-    except OSError as error:  # a full disk: it is made again the next time
-        print(f"gantf: {path}: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def _places(called, form, splits, faults):
@@ -240,19 +226,14 @@ def _pass(records, keys, labels, faults):
         except ReadError as error:
             return error
 
-    n, start = len(labels), time.monotonic()
-    due = start + _PATIENCE
-    for first in range(0, n, _AT_ONCE):
-        some = range(first, min(first + _AT_ONCE, n))
-        for number, error in zip(some, threads().map(look, some)):
-            if error:
-                faults.meet(error)
-                yield number
-        if (now := time.monotonic()) > due:
-            due = now + _REST
-            rest = math.ceil((now - start) * (n / some.stop - 1))
-            say = f"read {some.stop:,} of {n:,} labels of {records.called}"
-            print(f"gantf: {say}, about {rest:,} s more", file=sys.stderr, flush=True)
+    def tell(done, rest):
+        say = f"read {done:,} of {len(labels):,} labels of {records.called}"
+        print(f"gantf: {say}, about {rest:,} s more", file=sys.stderr, flush=True)
+
+    for number, error in enumerate(in_threads(look, range(len(labels)), tell)):
+        if error:
+            faults.meet(error)
+            yield number
 
 
 def _bits(*values):

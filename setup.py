@@ -17,7 +17,7 @@ TESTS += ["lmdb>=1.4", *FEATURES]  # lmdb writes what gantf reads by itself
 
 setup(
     name="gantf",
-    version="0.5.0",
+    version="0.6.0",
     description="A GAN model zoo for TensorFlow and Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
@@ -45,6 +45,7 @@ setup(
         "absl-py>=2.1",
         "matplotlib>=3.9",
         "pillow>=11",
+        "h5py>=3.12",  # looks through files of weights before Keras loads them
         "google-crc32c>=1.5",  # checksums of TFRecords, without TensorFlow
         "protobuf>=6.31",
         "tqdm>=4.66",

@@ -14,6 +14,8 @@ _MODULES = (
     "builder",
     "callbacks",
     "checkpoints",
+    "cluster",
+    "claim",
     "commandline",
     "datasets",
     "decay",
@@ -30,6 +32,7 @@ _MODULES = (
     "losses",
     "metrics",
     "mmd",
+    "models",
     "monitors",
     "networks",
     "parts",
@@ -41,6 +44,7 @@ _MODULES = (
     "records",
     "replicas",
     "report",
+    "rollback",
     "sampler",
     "samples",
     "scaling",
@@ -48,10 +52,12 @@ _MODULES = (
     "settings",
     "shapes",
     "shards",
+    "signals",
     "spec",
     "streams",
     "theory",
     "toy",
+    "training",
     "words",
 )
 _NAMES = {
@@ -61,7 +67,7 @@ _NAMES = {
     "build_pair": "builder",
 }
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

@@ -284,7 +284,7 @@ def names() -> list[str]:
     return list(_AUGMENTATIONS)
 
 
-def get(name: str | Augmentation, **parameters) -> Augmentation:
+def get(name: str | Augmentation, /, **parameters) -> Augmentation:
     """The augmentation of that name.
 
     Args:

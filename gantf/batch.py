@@ -144,6 +144,21 @@ class Memory(keras.layers.Layer):
         }
         self.built = True
 
+    def save_own_variables(self, store):
+        for number in self.variables:
+            store[number.name] = number.numpy()
+
+    def load_own_variables(self, store):
+        """Takes the numbers that are there; one that is not keeps its first value.
+
+        So a checkpoint loads that was made before a loss or penalty had a number. Those
+        of versions before 0.6.0 have places for names.
+        """
+        for place, number in enumerate(self.variables):
+            name = number.name if number.name in store else str(place)
+            if name in store:
+                number.assign(store[name])
+
     def read(self, owner: str) -> dict[str, Any]:
         """The numbers of an owner, by name."""
         return {name: number.value for name, number in self._numbers[owner].items()}

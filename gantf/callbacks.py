@@ -23,12 +23,15 @@ from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import Evaluator
 from gantf.files import whole, write_json
 from gantf.readers.source import Faults
+from gantf.replicas import worker
 
 TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
     "generator_loss": "loss/generator",
     "discriminator_loss": "loss/discriminator",
     "generator_gradient": "gradient/generator",
     "discriminator_gradient": "gradient/discriminator",
+    "generator_weights": "weights/generator",
+    "discriminator_weights": "weights/discriminator",
     "k_rr": "kernel/real_real",
     "k_ff": "kernel/fake_fake",
     "k_rf": "kernel/real_fake",
@@ -36,8 +39,11 @@ TAGS = {  # figure -> TensorBoard tag; others are those of evaluations
 }
 
 
+_TERMS = 6  # that a message names
+
+
 class NotFinite(ArithmeticError):
-    """A loss, gradient or monitor that is NaN or infinite.
+    """A loss, penalty, gradient, weight or monitor that is NaN or infinite.
 
     Attributes:
       step: after how many steps.
@@ -45,10 +51,10 @@ class NotFinite(ArithmeticError):
     """
 
     def __init__(self, step: int, terms: list[str]):
-        super().__init__(
-            f"step {step}: {', '.join(terms)} {'is' if len(terms) == 1 else 'are'} "
-            "NaN or infinite"
-        )
+        shown = ", ".join(terms[:_TERMS])
+        more = f" and {len(terms) - _TERMS} more" if len(terms) > _TERMS else ""
+        is_are = "is" if len(terms) == 1 else "are"
+        super().__init__(f"step {step}: {shown}{more} {is_are} NaN or infinite")
         self.step, self.terms = step, terms
 
 
@@ -71,9 +77,13 @@ class Records:
         self._rows: list[dict[str, Any]] = []
         if self._path.exists():
             with self._path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if _is_whole(row)]
-            self._rows = [row for row in rows if int(row["step"]) <= step]
-            self._rewrite()
+                self._rows = [row for row in csv.DictReader(file) if _is_whole(row)]
+            self.go_back(step)
+
+    def go_back(self, step: int) -> None:
+        """Drops the rows after a step, since they come again."""
+        self._rows = [row for row in self._rows if int(row["step"]) <= step]
+        self._rewrite()
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Adds to the row of this step, and a point to each figure's curve."""
@@ -176,14 +186,37 @@ class Skipped(keras.callbacks.Callback):
 
 
 class FiniteGuard(keras.callbacks.Callback):
-    """Stops a run with `NotFinite` at the first figure that is NaN or infinite."""
+    """Stops a run with `NotFinite` at the first figure that is NaN or infinite.
+
+    Among the figures of a step are the norms of the weights.
+    """
 
     def on_train_batch_end(self, batch, logs=None):
         terms = [
             name for name, v in (logs or {}).items() if not math.isfinite(float(v))
         ]
         if terms:
+            # What they come from first; and which weights, if nothing else is bad.
+            terms.sort(key=lambda name: name.endswith(("_gradient", "_weights")))
+            if all(name.endswith("_weights") for name in terms):
+                terms = not_finite(self.model)
             raise NotFinite(self.model.step, terms)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Before an evaluation and a checkpoint: batch statistics and averages too."""
+        if bad := not_finite(self.model):
+            raise NotFinite(self.model.step, bad)
+
+
+def not_finite(gan: keras.Model) -> list[str]:
+    """The paths of all numbers of a GAN and its optimizers that have a bad one."""
+    return [
+        variable.path
+        for part in (gan, gan.generator_optimizer, gan.discriminator_optimizer)
+        for variable in part.variables
+        if keras.backend.is_float_dtype(variable.dtype)
+        and not tf.reduce_all(tf.math.is_finite(variable.value))
+    ]
 
 
 class Monitor(keras.callbacks.Callback):
@@ -274,6 +307,7 @@ class Evaluate(keras.callbacks.Callback):
       seed: of the latents, the same at every evaluation.
       decay: lowers the learning rates where samples get no better; or None. See
         `gantf.decay`.
+      poll: called now and then while samples are drawn; it may raise.
 
     Attributes:
       figures: the last ones, by name.
@@ -287,10 +321,11 @@ class Evaluate(keras.callbacks.Callback):
         every: int | None = None,
         seed: int = 1,
         decay: ThreeSampleDecay | None = None,
+        poll: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self.records, self.evaluator, self.n = records, evaluator, n
-        self.every, self.seed, self.decay = every, seed, decay
+        self.every, self.seed, self.decay, self.poll = every, seed, decay, poll
         self.figures: dict[str, float] = {}
         self._told: set[str] = set()  # notes, each once
 
@@ -309,17 +344,19 @@ class Evaluate(keras.callbacks.Callback):
     def evaluate(self) -> None:
         """Evaluates the generator that `generate` draws from, as it is now."""
         gan, step = self.model, self.model.step
+        folder = str(self.records.folder)
         fake = self.evaluator.look(
-            samples.of_sampler(gan.sampler, self.n, self.seed, str(self.records.folder))
+            samples.of_sampler(gan.sampler, self.n, self.seed, folder),
+            say=lambda done: self.poll(),
         )
         found = {"step": step, **self.evaluator.compare(fake)}
         self.figures = found["figures"]
         found["protocol"]["generated"]["ema"] = gan.ema
         shown = "  ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
-        print(f"step {step}: {shown}", flush=True)
+        self._say(f"step {step}: {shown}")
         for note in found["notes"]:
             if note not in self._told:
-                print(f"note: {note}", flush=True)
+                self._say(f"note: {note}")
         self._told |= set(found["notes"])
         written = dict(self.figures)
         if self.decay is not None:
@@ -332,15 +369,20 @@ class Evaluate(keras.callbacks.Callback):
         decision = self.decay.follow(step, self.evaluator.real.features, features)
         if decision.name == "lowered":
             self.decay.apply(self._optimizers())
-        print(f"step {step}: {decision}", flush=True)
+        self._say(f"step {step}: {decision}")
         generator, discriminator = self._optimizers()
         found = {
-            "learning_rate/generator": float(generator.learning_rate),
-            "learning_rate/discriminator": float(discriminator.learning_rate),
+            "learning_rate/generator": float(generator.learning_rate.numpy()),
+            "learning_rate/discriminator": float(discriminator.learning_rate.numpy()),
         }
         if decision.p_value is not None:
             found["learning_rate/p_value"] = decision.p_value
         return found
+
+    def _say(self, text: str) -> None:
+        """Prints a line, of many workers on the chief."""
+        if worker(self.model.distribute_strategy)[0] == 0:
+            print(text, flush=True)
 
     def _optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
         return self.model.generator_optimizer, self.model.discriminator_optimizer

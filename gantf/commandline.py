@@ -26,6 +26,7 @@ from gantf.choices import choose
 from gantf.datasets import NotHere
 from gantf.experiment import RunError, RunResult
 from gantf.files import write_json
+from gantf.signals import Stopped
 
 _DEFINE = {
     "int": flags.DEFINE_integer,
@@ -85,6 +86,9 @@ def main(
         message = re.sub(r"^(\s*)--data", command, str(error), flags=re.MULTILINE)
         print(message, file=sys.stderr)
         sys.exit(1)
+    except Stopped as stopped:
+        print("the same command goes on from there")
+        sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint")
         sys.exit(130)
@@ -230,10 +234,10 @@ def _choices(name: str) -> list[str]:
 def _stored(path: str) -> dict[str, Any]:
     """The settings of a settings.json."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))["settings"]
+        return {**json.loads(Path(path).read_text("utf-8"))["settings"]}
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{path} is no settings.json of a run") from None
 
 

@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 import gantf
-from gantf import kernels, metrics
-from gantf.choices import choose
+from gantf import kernels, metrics, replicas
+from gantf.choices import choose, show
 from gantf.features import Features
 from gantf.files import (
     cache_arrays,
@@ -169,7 +169,7 @@ def metric(name: str) -> Metric:
     Raises:
       ValueError: no such metric or kernel.
     """
-    kind, _, kernel = name.partition(":")
+    kind, _, kernel = show(name, str).partition(":")
     if kind != "mmd" or not kernel:
         return choose("metric", name, {**METRICS, "mmd:KERNEL": None})
     kernels.get(kernel)
@@ -244,13 +244,16 @@ def look(
 ) -> Seen:
     """Runs samples through a network, chunk by chunk.
 
+    Several workers share the chunks out and exchange what they found: all call it, and
+    all get the same.
+
     Args:
       samples: what to look at.
       features: the network.
       needs: parts of `Seen`: "moments", "features", "logits", "images".
       cache: a folder where what is found is kept, and looked for, if the network has
         weights with a hash: a function of one's own may be another the next time.
-      say: called with the number of samples that are done.
+      say: called with the number of samples that are done, by any of the workers.
 
     Raises:
       ValueError: logits of a network that has none; or what the samples or the network
@@ -260,16 +263,20 @@ def look(
     cache = _usable(cache) if "sha256" in features.about else None
     said = gantf.__version__ + json.dumps(features.identity, sort_keys=True)
     network = hashlib.sha256(said.encode())
-    prefix, content, files = network.hexdigest()[:16], hashlib.sha256(), []
+    prefix, files = network.hexdigest()[:16], []
     kept = needs - {"moments"}
     if cache is None and "moments" in needs:
         kept |= {"features"}
-    parts: dict[str, list] = {part: [] for part in kept}
-    for start in range(0, samples.n, _CHUNK):
+    index, workers = replicas.worker()
+    if workers > 1 and "moments" in needs:
+        kept |= {"features"}  # the cache may not be the one of the other workers
+    parts: dict[str, list] = {part: [] for part in {*kept, "digests"}}
+    starts = range(0, samples.n, _CHUNK)
+    # A worker without a chunk looks at the first, to know of what shape they are.
+    for start in starts[index::workers] or starts[:1]:
         chunk = samples.read(start, min(start + _CHUNK, samples.n))
         pixels = hashlib.sha256(f"{chunk.dtype} {chunk.shape}".encode())
         pixels.update(np.ascontiguousarray(chunk))
-        content.update(pixels.digest())
         files.append(_file(cache, f"{prefix}-{pixels.hexdigest()}"))
         found = {}
         if needs - {"images"}:
@@ -279,9 +286,15 @@ def look(
                 f"{features.name} is no classifier: it has no logits for metric is"
             )
         found["images"] = chunk
+        found["digests"] = np.frombuffer(pixels.digest(), np.uint8)[None]
         for part, those in parts.items():
             those.append(found[part])
         say(start + len(chunk))
+    if workers > 1:
+        for part in sorted(parts):
+            rows = 1 if part == "digests" else _CHUNK
+            parts[part] = _exchanged(parts[part], rows, len(starts))
+    content = hashlib.sha256(np.concatenate(parts.pop("digests")))
     moments = None
     if "moments" in needs:
         rows = parts.get("features") or (
@@ -293,6 +306,21 @@ def look(
     arrays = {part: np.concatenate(those) for part, those in parts.items()}
     about = samples.about | {"content": content.hexdigest()}
     return Seen(about, samples.n, samples.lossy, moments, **arrays)
+
+
+def _exchanged(chunks: list[np.ndarray], rows: int, total: int) -> list[np.ndarray]:
+    """The chunks of all workers in their order, from those of this one.
+
+    Args:
+      chunks: this worker's; chunk i of all is that of worker i % workers.
+      rows: of a chunk; the last of all may have fewer.
+      total: how many chunks there are.
+    """
+    found = [
+        iter(np.split(array, range(rows, len(array), rows)))
+        for array in replicas.exchange(np.concatenate(chunks))
+    ]
+    return [next(found[i % len(found)]) for i in range(total)]
 
 
 def _moments(batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:

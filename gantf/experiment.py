@@ -6,7 +6,7 @@ runs/NAME/
   metrics.csv         the same curves as a table
   curves.png          losses and figures, at the end
   samples/            step_000500.png, ...: always the same latents
-  checkpoints/        the last two, whole
+  checkpoints/        the last two, whole, and that of the best step
   generator.keras     the generator that `generate` uses
   scores.json         the last figures, with their protocol
   best.keras          the generator of the evaluation with the best figure
@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
+import hashlib
 import json
-import platform
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,40 +29,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import gantf
 from gantf import (
     architecture,
-    callbacks,
-    checkpoints,
     datasets,
     features,
     losses,
-    monitors,
-    pictures,
-    plots,
-    samples,
+    replicas,
     schedule,
     shapes,
     streams,
 )
 from gantf import settings as settings_
 from gantf.builder import build_decoder, build_pair, precision
-from gantf.decay import ThreeSampleDecay
-from gantf.evaluate import Evaluator, column, feature_cache, is_spread
-from gantf.files import is_unfinished, sweep, write_json
+from gantf.claim import RunError, claim, in_words
 from gantf.gan import GAN
-from gantf.readers import ReadError, kept
-from gantf.replicas import get_strategy
-from gantf.settings import Settings, make_decay
-
-_GRID = 64  # samples in a picture
-_POINTS = 2000
-_SHOWN = 256  # real samples in TensorBoard's projector, and generated ones
-_LOSSES = ("generator_loss", "discriminator_loss")
-
-
-class RunError(Exception):
-    """What stopped a run, in words for who started it."""
+from gantf.readers import ReadError
+from gantf.settings import Settings, make_decay, make_rollback
+from gantf.training import Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,21 +73,25 @@ def run(settings: Mapping[str, Any]) -> RunResult:
       ValueError: settings that cannot be; before anything is written.
       RunError: a folder that belongs to another run, or what stopped the training.
     """
+    # Before anything else of TensorFlow, which checks of settings may use.
+    strategy = replicas.get_strategy(settings.get("strategy", Settings.strategy))
     resolved = settings_.resolve(settings)
+    if resolved.deterministic:
+        tf.config.experimental.enable_op_determinism()
     source = open_source(resolved)
-    with precision(resolved.precision):
-        strategy = get_strategy(resolved.strategy)
-        _check_share(resolved, strategy.num_replicas_in_sync)
+    _check_share(resolved, strategy)
+    with _in_words(resolved.folder), precision(resolved.precision):
+        _check_workers(resolved, source, strategy)
         with strategy.scope():
             gan = make_gan(resolved)
             network = features.get(resolved.features, resolved.feature_weights)
-        decay = make_decay(resolved.lr_decay)
-        folder = _claim(resolved, source)
-        _say(_opening(resolved, source, gan, strategy))
-        step = _restore(gan, folder, decay)
-        with _in_words(folder):
-            scores = _train(gan, resolved, source, network, decay, folder, step)
-    return RunResult(folder, gan.step, scores)
+        with _place(resolved, source, strategy) as folder:
+            _say(_opening(resolved, source, gan, strategy))
+            decay = make_decay(resolved.lr_decay)
+            rollback = make_rollback(resolved.on_nan)
+            training = Training(gan, resolved, source, network, folder, decay, rollback)
+            scores = training.run()
+    return RunResult(resolved.folder, gan.step, scores)
 
 
 def open_source(settings: Settings) -> Any:
@@ -227,170 +213,15 @@ def describe(settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def _train(
-    gan: GAN,
-    settings: Settings,
-    source,
-    network: features.Features,
-    decay: ThreeSampleDecay | None,
-    folder: Path,
-    step: int,
-) -> dict[str, float]:
-    """From `step` to the end; the last figures."""
-    real = samples.of_source(source, settings.evaluate_samples)
-    evaluator = Evaluator(real, network, settings.metrics, feature_cache())
-    records = callbacks.Records(folder, step)
-    count, draw = _picture(source)
-    feed = kept(source, settings.cache_gb * 1e9)
-    every, looked_at = settings.evaluate_every, min(_GRID, settings.batch_size)
-    evaluation = callbacks.Evaluate(records, evaluator, real.n, decay=decay)
-    beside = [
-        callbacks.Progress(),
-        callbacks.FiniteGuard(),
-        callbacks.Skipped(folder, source.faults),
-        callbacks.Monitor(records, settings.batch_size, settings.log_every),
-        monitors.Saturation(settings.batch_size, settings.log_every),
-        monitors.Slopes(records, _some(source, looked_at, settings), every),
-        monitors.Spectra(records, every),
-        monitors.Embedding(folder, _some(source, _SHOWN, settings), source.classes),
-        callbacks.SampleGrid(records, folder, draw, count, settings.seed),
-        evaluation,
-        checkpoints.Best(records, column(settings.best, network.name)),
-        checkpoints.Checkpoint(folder, decay=decay),
-    ]
-    for first, last, steps in _segments(step, settings.steps, every):
-        stream = streams.stream(
-            feed,
-            settings.batch_size,
-            seed=settings.seed,
-            start=gan.critic_steps.batches(gan.step),
-            same_class=settings.same_class,
-            flip=settings.flip,
-        )
-        gan.fit(
-            stream,
-            initial_epoch=first,
-            epochs=last,
-            steps_per_epoch=steps,
-            callbacks=beside,
-        )
-    if not evaluation.figures:  # a run that was finished already
-        evaluation = callbacks.Evaluate(records, evaluator, real.n)
-        evaluation.set_model(gan)
-        evaluation.evaluate()
-    curves = pictures.history(
-        {name: records.column(name) for name in _LOSSES},
-        {n: records.column(n) for n in evaluation.figures if not is_spread(n)},
-    )
-    plots.save_png(folder / "curves.png", curves)
-    return evaluation.figures
-
-
-def _some(source, count: int, settings: Settings) -> Mapping[str, np.ndarray]:
-    """Real samples that a monitor looks at, always the same."""
-    stream = streams.stream(source, min(count, source.n), seed=settings.seed)
-    return next(stream.take(1).as_numpy_iterator())
-
-
-def _segments(step: int, steps: int, every: int) -> Iterator[tuple[int, int, int]]:
-    """(initial epoch, epochs, steps an epoch) of the calls of fit; at least none.
-
-    An epoch ends at each multiple of `every`, and at the last step.
-    """
-    while step < steps:
-        first = step // every
-        whole = (steps - step) // every if step % every == 0 else 0
-        length = every if whole else min((first + 1) * every, steps) - step
-        yield first, first + max(whole, 1), length
-        step += length * max(whole, 1)
-
-
-def _picture(source) -> tuple[int, Callable[[np.ndarray], np.ndarray]]:
-    """How many samples a picture has, and how it is drawn."""
-    if len(source.shape) == 3:
-        return _GRID, lambda samples: plots.grid(plots.to_uint8(samples))
-    real = source.read(np.arange(min(source.n, _POINTS)))
-    draw = {1: plots.histogram, 2: plots.scatter}[source.shape[0]]
-    return _POINTS, lambda samples: draw(samples, real)
-
-
-def _claim(settings: Settings, source) -> Path:
-    """Takes the folder for this run, or refuses; writes settings.json."""
-    folder = settings.folder
-    path = folder / "settings.json"
-    here = {"versions": _versions(), "commit": _commit()}
-    about = {"settings": settings.to_dict(), "prepared": source.prepared.words, **here}
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise RunError(f"{folder} is a file; give another --workdir")
-        if path.exists():
-            stored = _read_about(path)
-            _check_same(settings, stored["settings"])
-            about = stored | {"settings": about["settings"]}
-            about["resumed"] = [*about.get("resumed", []), here]
-        elif not all(map(is_unfinished, folder.glob("*"))):
-            raise RunError(
-                f"{folder} is no run's folder and not empty; give another --workdir"
-            )
-        sweep(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, about)
-    except OSError as error:
-        raise RunError(f"{folder} cannot be written: {error.strerror}") from error
-    return folder
-
-
-def _check_same(settings: Settings, stored: Mapping[str, Any]) -> None:
-    """Refuses a folder whose run has other settings than these."""
-    if not settings.resume:
-        raise RunError(
-            f"{settings.folder} holds a run already, which --noresume would write "
-            "over; give another --workdir, or delete it"
-        )
-    with contextlib.suppress(ValueError):  # a run of before a setting was there
-        stored = settings_.resolve(stored).to_dict()
-    differences = settings.differences(stored)
-    if differences:
-        raise RunError(
-            f"{settings.folder} holds a run with other settings "
-            f"({'; '.join(differences)}); give another --workdir, or those settings "
-            "to go on with it"
-        )
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "gantf": gantf.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _restore(gan: GAN, folder: Path, decay: ThreeSampleDecay | None) -> int:
-    """Loads the newest checkpoint; the step that it was made at, or 0."""
-    found = checkpoints.of_run(folder)
-    if not found:
-        return 0
-    try:
-        gan.load_weights(found[-1])
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            f"{found[-1]} cannot be read ({_one_line(error)}); delete it to go on from "
-            f"{found[-2].name if len(found) > 1 else 'the start'}"
-        ) from error
-    if decay is not None:
-        state = checkpoints.decay_state(found[-1])
-        try:
-            decay.load(state)
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{state} cannot be read ({_one_line(error)}); delete it and "
-                f"{found[-1].name}, to go on from before"
-            ) from error
-    _say(f"{folder}: goes on from step {gan.step}")
-    return gan.step
+@contextlib.contextmanager
+def _place(settings: Settings, source, strategy) -> Iterator[Path]:
+    """Where this worker writes: the chief the run's folder, others what goes away."""
+    if replicas.worker(strategy)[0] == 0:
+        with claim(settings, source.prepared.words) as folder:
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="gantf-") as folder:
+            yield Path(folder)
 
 
 def _opening(settings: Settings, source, gan: GAN, strategy) -> str:
@@ -399,14 +230,18 @@ def _opening(settings: Settings, source, gan: GAN, strategy) -> str:
         sum(int(np.prod(v.shape)) for v in net.trainable_variables)
         for net in (gan.generator, gan.discriminator)
     ]
-    replicas = strategy.num_replicas_in_sync
-    return (
-        f"data   {source.name}: {source.n:,} samples as {shapes.show(source.shape)}"
-        f"{_how(source)}\n"
-        f"nets   generator {weights[0]:,}, discriminator {weights[1]:,} parameters\n"
-        f"loss   {settings.loss}, {settings.update}, score of {settings.score}\n"
-        f"run    {settings.folder}, {settings.steps} steps of {settings.batch_size} "
-        f"on {replicas} device{'s' * (replicas > 1)} in {settings.precision}"
+    count = strategy.num_replicas_in_sync
+    return "\n".join(
+        [
+            f"data   {source.name}: {source.n:,} samples as "
+            f"{shapes.show(source.shape)}{_how(source)}",
+            f"nets   generator {weights[0]:,}, discriminator {weights[1]:,} parameters",
+            f"loss   {settings.loss}, {settings.update}, score of {settings.score}",
+            f"run    {settings.folder}, {settings.steps} steps of "
+            f"{settings.batch_size} on {count} device{'s' * (count > 1)} in "
+            f"{settings.precision}",
+            *(f"       {line}" for line in replicas.devices(strategy)),
+        ]
     )
 
 
@@ -421,11 +256,25 @@ def _how(source) -> str:
     return how + (f"; {bad:,} bad images left out" if bad else "")
 
 
-def _check_share(settings: Settings, replicas: int) -> None:
-    if settings.batch_size % replicas:
+def _check_share(settings: Settings, strategy) -> None:
+    count = strategy.num_replicas_in_sync
+    if settings.batch_size % count:
         raise RunError(
             f"a batch of {settings.batch_size} cannot be shared out equally to "
-            f"{replicas} devices; give a multiple of {replicas}"
+            f"{count} devices; give a multiple of {count}"
+        )
+
+
+def _check_workers(settings: Settings, source, strategy) -> None:
+    """Refuses workers that were started with other settings or data than the chief."""
+    said = json.dumps([settings.to_dict(), source.n], sort_keys=True).encode()
+    digest = np.frombuffer(hashlib.sha256(said).digest(), np.uint8)
+    first, *others = replicas.exchange(digest, strategy)
+    other = [i for i, found in enumerate(others, 1) if not np.array_equal(found, first)]
+    if other:
+        raise RunError(
+            f"worker {other[0]} has other settings or data than worker 0; start all "
+            "workers with the same command"
         )
 
 
@@ -433,54 +282,10 @@ def _check_share(settings: Settings, replicas: int) -> None:
 def _in_words(folder: Path) -> Iterator[None]:
     """Turns what may stop a training into a RunError of one line."""
     try:
-        yield
-    except callbacks.NotFinite as error:
-        found = checkpoints.of_run(folder)
-        kept = f"{found[-1]} is from before" if found else "there is no checkpoint yet"
-        raise RunError(
-            f"{error}; {kept}. Try lower learning rates or the bounded loss rmb"
-        ) from error
+        with in_words(folder):
+            yield
     except (tf.errors.OpError, ReadError) as error:
-        words = streams.explain(error)
+        words = streams.explain(error) or replicas.explain(error)
         if words is None:
             raise
         raise RunError(words) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise RunError(
-            f"no space left for {folder}; free some and start again: the run goes on "
-            "from its last checkpoint"
-        ) from error
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that gantf runs from, if it is one."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return asked.stdout.strip() or None
-
-
-def _read_about(path: Path) -> dict[str, Any]:
-    """The settings.json of a run."""
-    try:
-        about = json.loads(path.read_text("utf-8"))
-    except ValueError:
-        about = None
-    if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
-        raise RunError(
-            f"{path} is torn; delete {path.parent}, or give another --workdir"
-        )
-    return about
-
-
-def _one_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,23 +14,25 @@ import keras
 import numpy as np
 from keras import ops
 
+from gantf import models
 from gantf.builder import build, precision
 from gantf.choices import choose
 from gantf.files import sha256, write_json
 from gantf.networks import imagenet, inception
 from gantf.readers import data_file
+from gantf.replicas import spread
 
 MNISTNET = (
     "conv5-16-relu max2 conv5-32-relu max2 flatten drop0.3 dense-128-relu dense-10"
 )
-_BATCH = 64  # images a call of a network: bounds its memory
+_BATCH = 64  # images a call of a network, on each device: bounds its memory
 
 
 class Features:
     """A feature network; call it with images.
 
-    Under a `tf.distribute` strategy a network that was made in its scope shares each
-    batch out to all devices.
+    Under a `tf.distribute` strategy a network that was made in its scope shares the
+    images out to all devices of this machine.
 
     Args:
       name: what figures are named after.
@@ -53,7 +55,8 @@ class Features:
         prepare: Callable[[np.ndarray], Any],
     ):
         self.name, self.about = name, {"features": name, **about}
-        self._net, self._prepare = net, prepare
+        self._net = _on_all_devices(net) if isinstance(net, keras.Model) else net
+        self._prepare = prepare
         self.identity = {k: v for k, v in self.about.items() if k != "weights"}
 
     def __call__(self, images: Any) -> dict[str, np.ndarray]:
@@ -66,8 +69,7 @@ class Features:
           ValueError: other images, or a network that gives no vectors.
         """
         taken = np.asarray(self._prepare(np.asarray(images)))
-        model = isinstance(self._net, keras.Model)
-        found = _predicted(self._net, taken) if model else self._net(taken)
+        found = self._net(taken)
         found = found if isinstance(found, dict) else {"features": found}
         found = {key: np.asarray(value) for key, value in found.items()}
         shape = found["features"].shape
@@ -133,7 +135,7 @@ def train_mnistnet(folder: str | Path, epochs: int = 15, seed: int = 2020) -> fl
       Its accuracy on the 1,000 embedded test images.
     """
     keras.utils.set_random_seed(seed)
-    with np.load(data_file("fashion_mnist.npz")) as data:
+    with np.load(data_file("fashion_mnist.npz"), allow_pickle=False) as data:
         train, test = (
             (_grey28(data[f"x_{split}"][..., None]), data[f"y_{split}"])
             for split in ("train", "test")
@@ -160,14 +162,12 @@ def train_mnistnet(folder: str | Path, epochs: int = 15, seed: int = 2020) -> fl
     return accuracy
 
 
-def _predicted(net: keras.Model, images: np.ndarray) -> Any:
-    """What a model gives for images, each of its devices with a share of each batch."""
-    n, replicas = len(images), net.distribute_strategy.num_replicas_in_sync
-    # No device may be left without an image: some go through twice.
-    filled = images[np.minimum(np.arange(-(-n // replicas) * replicas), n - 1)]
-    batch = replicas * max(1, _BATCH // replicas)
-    found = net.predict(filled, batch_size=batch, verbose=0)
-    return keras.tree.map_structure(lambda rows: rows[:n], found)
+def _on_all_devices(net: keras.Model) -> Callable[[np.ndarray], Any]:
+    """What a model gives for images, each of this machine's devices with a share."""
+    strategy = net.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
+        return spread(strategy, lambda images: net(images, training=False), _BATCH)
+    return lambda images: net.predict(images, batch_size=_BATCH, verbose=0)
 
 
 def _of_images(name: str, load: Callable) -> Callable[[str | Path | None], Features]:
@@ -183,7 +183,7 @@ def _of_images(name: str, load: Callable) -> Callable[[str | Path | None], Featu
 def _load_mnistnet(path: str | Path | None) -> Features:
     weights = Path(path) if path else data_file("mnistnet.weights.h5")
     net = _mnistnet()
-    net.load_weights(weights)
+    models.load_weights(net, weights)
     outputs = {"features": net.layers[-2].output, "logits": net.output}
     both = keras.Model(net.input, outputs)
     about = {"sha256": sha256(weights), "resize": "28x28 grey"}
@@ -219,9 +219,7 @@ def _load_points(path: str | Path | None) -> Features:
 
 
 def _of_file(path: Path) -> Features:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    return _of_model(keras.models.load_model(path), {"sha256": sha256(path)})
+    return _of_model(models.load(path), {"sha256": sha256(path)})
 
 
 def _own(name: str) -> str:

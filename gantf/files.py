@@ -1,16 +1,18 @@
-"""Files that are written whole or not at all, their hashes, and the cache's folder."""
+"""Files that are written whole or not at all, locks, hashes, and the cache's folder."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
+import socket
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -45,6 +47,48 @@ def sweep(folder: Path) -> None:
     """Takes away what programs left unfinished in a folder that none writes to."""
     for path in filter(is_unfinished, folder.glob("**/unfinished-*")):
         path.unlink(missing_ok=True)
+
+
+class InUse(Exception):
+    """A lock that another process holds; `str` of it says which one."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock: a file that one process at a time has, and that goes with it.
+
+    The system gives the lock back where its holder dies, however that comes.
+
+    Raises:
+      InUse: another process has it.
+      OSError: the file cannot be made, or its file system knows no locks.
+    """
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_lock(path))
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        stack.callback(path.unlink, missing_ok=True)
+        yield
+
+
+def _lock(path: Path) -> TextIO:
+    """The file of a lock, open and locked."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking its last holder may have taken it away.
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+            file.close()
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                raise InUse(file.read().strip() or "another process") from None
+        except BaseException:
+            file.close()
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -21,7 +21,16 @@ from gantf.batch import Batch, Draws, Memory
 from gantf.choices import choose, whole_number
 from gantf.inputs import all_layers, check_labels, run, samples
 from gantf.layers import Labels, SpectralNormalization, spectral_updates
-from gantf.replicas import check_clipping, check_data, gather, share, whole_size
+from gantf.replicas import (
+    check_clipping,
+    check_data,
+    check_slopes,
+    deal,
+    endless,
+    gather,
+    share,
+    whole_size,
+)
 from gantf.sampler import Sampler, draw_latents
 
 UPDATES = ("simultaneous", "alternating")
@@ -246,18 +255,30 @@ class GAN(keras.Model):
 
         An alternating step takes `critic_steps` batches, so an epoch of a finite
         dataset is as many steps as the dataset has batches for.
+
+        Under several replicas a tf.data.Dataset is of batches for all of them, the
+        same in all workers; each takes its share. `gantf.replicas.distribute` is for
+        workers that only read their shares.
         """
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, tf.data.Dataset | tf.distribute.DistributedDataset):
             kwargs.setdefault("shuffle", False)  # Keras warns of its own default
+        if isinstance(x, tf.data.Dataset):
             _, labels = samples(x.element_spec)
             for net in (self.generator, self.discriminator):
                 check_labels(net, labels)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
             check_data([self.generator, self.discriminator], x, replicas)
+            check_slopes(self.discriminator, self.scaling)
         if self.critic_steps.most > 1 and steps_per_epoch is None:
             steps_per_epoch, x = self._epoch(x)
+        if replicas > 1 and isinstance(x, tf.data.Dataset):
+            steps_per_epoch, x = endless(x, steps_per_epoch)
+            x = deal(self.distribute_strategy, x)
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: all is built. Under a strategy Keras would take a batch for it."""
 
     def train_step(self, data):
         """A simultaneous step on one replica's share of the batch."""
@@ -267,10 +288,11 @@ class GAN(keras.Model):
             fake = self._fake(real, labels, draws)
             batch = self._batch(real, fake, labels, draws)
             generator_loss, loss, state = self._both_losses(batch)
-            total, states = self._penalised(loss, batch)
+            total, values, states = self._penalised(loss, batch)
         logs = {
             "generator_loss": generator_loss,
             "discriminator_loss": loss,
+            **values,
             **self._apply("generator", tape, generator_loss),
             **self._apply("discriminator", tape, total),
             **self._monitors(batch),
@@ -288,9 +310,10 @@ class GAN(keras.Model):
         with tf.GradientTape() as tape:
             batch = self._batch(real, fake, labels, draws)
             _, loss, state = self._both_losses(batch)
-            total, states = self._penalised(loss, batch)
+            total, values, states = self._penalised(loss, batch)
         logs = {
             "discriminator_loss": loss,
+            **values,
             **self._apply("discriminator", tape, total),
             **self._monitors(batch),
         }
@@ -484,14 +507,15 @@ class GAN(keras.Model):
             pair = self.scaling(batch, *pair)
         return *pair, state
 
-    def _penalised(self, loss, batch: Batch) -> tuple[Any, dict]:
-        """The discriminator's loss with its penalties, and what these remember."""
-        states = {}
+    def _penalised(self, loss, batch: Batch) -> tuple[Any, dict, dict]:
+        """The discriminator's loss with its penalties, these, what they remember."""
+        values, states = {}, {}
         for penalty in self.penalties:
             memory = self.memory.read(penalty.name)
             value, states[penalty.name] = penalty.step(batch, memory)
+            values[f"penalty/{penalty.name}"] = value
             loss += value
-        return loss, states
+        return loss, values, states
 
     def _adapted(self, batch: Batch) -> dict[str, dict]:
         """What the augmentation remembers then."""
@@ -517,7 +541,7 @@ class GAN(keras.Model):
         return variables
 
     def _apply(self, net: str, tape, loss):
-        """One update of a net; logs the norm of the whole batch's gradient."""
+        """One update of a net; logs the norms of its gradient and of its weights."""
         variables = self._trained(net)
         optimizer = getattr(self, f"{net}_optimizer")
         context = tf.distribute.get_replica_context()
@@ -542,7 +566,8 @@ class GAN(keras.Model):
             for variable in self.discriminator.trainable_variables:
                 held = tf.clip_by_value(variable.value, -self.clip, self.clip)
                 variable.assign(held)
-        return {f"{net}_gradient": norm}
+        weights = tf.linalg.global_norm([variable.value for variable in variables])
+        return {f"{net}_gradient": norm, f"{net}_weights": weights}
 
     def _average(self):
         if not self.ema:

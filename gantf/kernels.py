@@ -55,7 +55,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import backend, ops
 
-from gantf.choices import choose
+from gantf.choices import choose, show
 
 
 class _Option(NamedTuple):
@@ -345,7 +345,7 @@ def get(text: str | Kernel) -> Kernel:
     if isinstance(text, Kernel):
         return text
     if not isinstance(text, str) or not text:
-        raise ValueError(f"a kernel is a string like 'rbf:1', not {text!r}")
+        raise ValueError(f"a kernel is a string like 'rbf:1', not {show(text)}")
     return Kernel(_merged([_term(term) for term in text.split("+")]))
 
 

@@ -181,7 +181,7 @@ def names() -> list[str]:
     return list(_LOSSES)
 
 
-def get(name: str | Loss, **parameters) -> Loss:
+def get(name: str | Loss, /, **parameters) -> Loss:
     """The loss of that name.
 
     Args:

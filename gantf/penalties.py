@@ -369,7 +369,7 @@ def names() -> list[str]:
     return list(_PENALTIES)
 
 
-def get(name: str | Penalty, **parameters) -> Penalty:
+def get(name: str | Penalty, /, **parameters) -> Penalty:
     """The penalty of that name.
 
     Args:

@@ -168,7 +168,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The dict of a JSON file, or an empty one."""
     try:
         return as_dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

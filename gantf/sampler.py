@@ -11,10 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gantf import models
 from gantf.architecture import Latent, read_latent
 from gantf.layers import Labels
+from gantf.replicas import spread
 
-_CALL = 256  # samples a call of the net: bounds its memory
+_CALL = 256  # samples a call of the net, on each device: bounds its memory
 
 
 def generator_file(place: str | Path) -> Path:
@@ -48,8 +50,10 @@ class Sampler:
     def __init__(self, net: keras.Model, latent: Latent, classes: int = 0):
         self.net, self.latent, self.classes = net, latent, classes
         self.takes_labels = len(net.inputs) > 1
-        self._call = tf.function(
-            lambda inputs: net(inputs, training=False), reduce_retracing=True
+        self._call = spread(
+            net.distribute_strategy,
+            lambda inputs: tf.cast(net(inputs, training=False), tf.float32),
+            _CALL,
         )
 
     @classmethod
@@ -61,7 +65,7 @@ class Sampler:
             RUN/best.keras.
 
         Raises:
-          ValueError: a folder without one.
+          ValueError: a folder without one, or one that `models.load` refuses.
         """
         path = generator_file(place)
         folder = path.parent
@@ -69,13 +73,13 @@ class Sampler:
             text = (folder / "settings.json").read_text("utf-8")
             architecture = json.loads(text)["settings"]["architecture"]
             latent, classes = architecture["latent"], architecture.get("classes", 0)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise ValueError(f"{folder} is no folder of a run") from None
         if not path.exists():
             raise ValueError(
                 f"{folder} has no {path.name}: its run has made no checkpoint yet"
             )
-        return cls(keras.models.load_model(path), read_latent(latent), classes)
+        return cls(models.load(path), read_latent(latent), classes)
 
     def generate(
         self, n: int, labels: Any = None, seed: int | None = None
@@ -105,12 +109,8 @@ class Sampler:
         inputs = [tf.convert_to_tensor(latents)]
         if self.takes_labels or labels is not None:
             inputs.append(self._labels(labels, len(latents)))
-        parts = []
-        for i in range(0, len(latents), _CALL):
-            part = [values[i : i + _CALL] for values in inputs]
-            samples = self._call(part if self.takes_labels else part[0])
-            parts.append(np.asarray(tf.cast(samples, tf.float32)))
-        return np.clip(np.concatenate(parts), -1.0, 1.0)
+        samples = self._call(inputs if self.takes_labels else inputs[0])
+        return np.clip(samples, -1.0, 1.0)
 
     def _labels(self, labels: Any, n: int) -> tf.Tensor:
         """The labels of n samples, checked: int32 (n,)."""

@@ -95,13 +95,13 @@ def _measure(name: str) -> str:
 
 
 def _from_0(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{name} of a scaling is a number from 0, not {value!r}")
     return float(value)
 
 
 def _above_0(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"{name} of a scaling is a number above 0, not {value!r}")
     return float(value)
 
@@ -300,7 +300,7 @@ def names() -> list[str]:
     return list(_SCALINGS)
 
 
-def get(name: str | Scaling, **parameters) -> Scaling:
+def get(name: str | Scaling, /, **parameters) -> Scaling:
     """The scaling of that name.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gantf.choices import hint
+from gantf.choices import hint, show
 
 _OPTIONS = ("more", "first", "every")
 
@@ -86,11 +86,11 @@ def read(steps: Any) -> CriticSteps:
     """
     if isinstance(steps, CriticSteps):
         return steps
-    usual, *options = str(steps).split(",")
+    usual, *options = show(steps, str).split(",")
     if isinstance(steps, bool) or not usual.strip().isdecimal():
         raise ValueError(
             "critic_steps is a whole number from 0, or a schedule like "
-            f"'5,more=100,first=25,every=500', not {steps!r}"
+            f"'5,more=100,first=25,every=500', not {show(steps)}"
         )
     found = {}
     for option in options:
@@ -102,13 +102,13 @@ def read(steps: Any) -> CriticSteps:
         if name in found or not value.isdecimal():
             raise ValueError(
                 f"{name} of critic_steps is one whole number from 0, not as in "
-                f"{steps!r}"
+                f"{show(steps)}"
             )
         found[name] = int(value)
     when = found.get("first") or found.get("every")
     if found and not ("more" in found and when):
         raise ValueError(
             "critic_steps has 'more' together with 'first' or 'every', not as in "
-            f"{steps!r}"
+            f"{show(steps)}"
         )
     return CriticSteps(int(usual), **found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,19 @@ from gantf import (
     scaling,
     schedule,
 )
-from gantf.choices import choose, hint, make
+from gantf.choices import choose, hint, make, show
 from gantf.decay import ThreeSampleDecay
 from gantf.gan import UPDATES
 from gantf.readers.source import ON_ERROR, SPLITS
 from gantf.replicas import STRATEGIES
+from gantf.rollback import Rollback
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 _LEAST = {"seed": 0, "batch_size": 2, "evaluate_samples": 2}  # others: 1
 _BELOW_1 = ("beta_1", "beta_2", "ema")
 # A run may go on with other values of these.
-_FREE = ("steps", "workdir", "resume", "strategy", "cache_gb")
+_FREE = ("steps", "workdir", "resume", "strategy", "cache_gb", "on_nan")
 
 
 def _setting(default: Any, help: str, **metadata) -> Any:
@@ -93,6 +94,10 @@ class Settings:
         "auto", "auto takes all GPUs, or the one device", choices=lambda: STRATEGIES
     )
     workdir: str | None = _setting(None, "folder of the run; by default runs/NAME-LOSS")
+    on_nan: Any = _setting(
+        "stop", "stop, or rollback:0.5 to the last checkpoint with lower learning rates"
+    )
+    deterministic: bool = _setting(False, "the same bits in each run; may be slower")
     resume: bool = _setting(True, "go on where the folder's run stopped")
     seed: int = _setting(0, "of weights, latents and the order of the data")
     evaluate_every: int = _setting(1000, "steps between evaluations and checkpoints")
@@ -113,14 +118,20 @@ class Settings:
         "none", "three_sample: learning rates fall where samples get no better"
     )
 
-    def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """What keeps a run with the settings `other` from going on with these."""
-        mine = self.to_dict()
-        return [
-            f"{key} was {_short(other.get(key))}, not {_short(mine[key])}"
-            for key in mine
-            if key not in _FREE and other.get(key) != mine[key]
-        ]
+    def differences(self, other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+        """What keeps a run with the settings `other` from going on with these.
+
+        Returns:
+          (name, theirs, mine) of each that differs; of a dict, as the architecture,
+          each part: ("architecture.latent", "normal-4", "normal-8").
+        """
+        mine, theirs = (
+            {key: value for key, value in _parts(settings) if key not in _FREE}
+            for settings in (self.to_dict(), other)
+        )
+        keys = dict.fromkeys([*mine, *theirs])
+        pairs = [(key, theirs.get(key), mine.get(key)) for key in keys]
+        return [pair for pair in pairs if pair[1] != pair[2]]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON would give it back."""
@@ -144,7 +155,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     """
     for key in given:
         if key not in FIELDS:
-            raise ValueError(f"unknown setting {key!r}{hint(key, FIELDS)}")
+            raise ValueError(f"unknown setting {show(key)}{hint(key, FIELDS)}")
     if "loss" in given:  # by its main name, so that a run has one
         given = {**given, "loss": losses.get(given["loss"]).name}
     settings = Settings(**{k: _checked(k, v) for k, v in given.items()})
@@ -202,6 +213,9 @@ def resolve(given: Mapping[str, Any]) -> Settings:
         metrics=measured,
         best=_best(settings.best, measured),
         lr_decay=_decay(settings.lr_decay, measured),
+        on_nan=settings.on_nan
+        if settings.on_nan == "stop"
+        else _pair("way to go on", "rollback:0.5", settings.on_nan, _get_rollback),
     )
 
 
@@ -210,10 +224,22 @@ def make_decay(given: Any) -> ThreeSampleDecay | None:
     return None if given == "none" else _get_decay(given[0], **given[1])
 
 
+def make_rollback(given: Any) -> Rollback | None:
+    """What a run does where its numbers go bad, from the resolved setting."""
+    return None if given == "stop" else _get_rollback(given[0], **given[1])
+
+
+_ROLLBACKS = {"rollback": Rollback}
+
+
+def _get_rollback(name: str, /, **parameters) -> Rollback:
+    return make("way to go on", name, {"stop": None, **_ROLLBACKS}, parameters)
+
+
 _DECAYS = {"three_sample": ThreeSampleDecay}
 
 
-def _get_decay(name: str, **parameters) -> ThreeSampleDecay:
+def _get_decay(name: str, /, **parameters) -> ThreeSampleDecay:
     return make("learning rate decay", name, _DECAYS, parameters)
 
 
@@ -235,7 +261,7 @@ def _metrics(given: Any) -> list[str]:
     if isinstance(given, str):
         return evaluate.read_names(given)
     if not isinstance(given, list | tuple) or not given:
-        raise ValueError(f"metrics is a list, as ['kid', 'fd'], not {given!r}")
+        raise ValueError(f"metrics is a list, as ['kid', 'fd'], not {show(given)}")
     for name in given:
         evaluate.metric(name)
     return list(given)
@@ -258,20 +284,20 @@ def _checked(key: str, value: Any) -> Any:
     kind = str(field.type).removesuffix(" | None")
     least = _LEAST.get(key, 1)
     if kind == "int" and (type(value) is not int or value < least):
-        raise ValueError(f"{key} is a whole number from {least}, not {value!r}")
+        raise ValueError(f"{key} is a whole number from {least}, not {show(value)}")
     if kind == "float":
         below = 1 if key in _BELOW_1 else 1e9
         if type(value) not in (int, float) or not 0 <= value < below:
             also = " and below 1" if key in _BELOW_1 else ""
-            raise ValueError(f"{key} is a number from 0{also}, not {value!r}")
+            raise ValueError(f"{key} is a number from 0{also}, not {show(value)}")
         return float(value)
     if kind == "bool" and type(value) is not bool:
-        raise ValueError(f"{key} is true or false, not {value!r}")
+        raise ValueError(f"{key} is true or false, not {show(value)}")
     if kind == "Mapping" and not isinstance(value, Mapping):
-        raise ValueError(f"{key} is a dict, not {value!r}")
+        raise ValueError(f"{key} is a dict, not {show(value)}")
     if kind == "str":
         if not isinstance(value, str) or not value:
-            raise ValueError(f"{key} is a word, not {value!r}")
+            raise ValueError(f"{key} is a word, not {show(value)}")
         ending = field.metadata.get("ending")
         if "choices" in field.metadata and not (ending and value.endswith(ending)):
             choose(key, value, dict.fromkeys(field.metadata["choices"]()))
@@ -297,7 +323,7 @@ def _penalties(given: Any, loss: losses.Loss) -> list:
     if isinstance(given, str):
         given = [] if given == "none" else given.split(",")
     if not isinstance(given, list | tuple):
-        raise ValueError(f"penalties is a list, as ['gp'], not {given!r}")
+        raise ValueError(f"penalties is a list, as ['gp'], not {show(given)}")
     pairs = [_pair("penalty", "gp:10", item, penalties.get) for item in given]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
@@ -338,14 +364,20 @@ def _pair(what: str, example: str, given: Any, get: Callable) -> list:
             given = name, {first: read(number)} if number else {}
         except ValueError:
             raise ValueError(
-                f"a {what} is a name and a number, as in {example}, not {given!r}"
+                f"a {what} is a name and a number, as in {example}, not {show(given)}"
             ) from None
     if not isinstance(given, list | tuple) or len(given) != 2:
-        raise ValueError(f"a {what} is a name or [name, parameters], not {given!r}")
+        raise ValueError(f"a {what} is a name or [name, parameters], not {show(given)}")
     name, parameters = given
+    if not isinstance(parameters, Mapping):
+        raise ValueError(f"parameters of a {what} are a dict, not {show(parameters)}")
     return [name, get(name, **parameters).parameters]
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def _parts(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings, those that are dicts part by part."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{part}", inner) for part, inner in value.items())
+        else:
+            yield key, value

@@ -227,6 +227,7 @@ def parse(spec: str | Mapping[str, Any] | Iterable[Any]) -> Net:
             text = show(item)
             message = f"a layer is a string or a dict, not {text}"
             raise SpecError(message, text, (0, len(text)))
+        _check_length(net)
     if not net:
         raise SpecError("expected a layer", "[]", (0, 2))
     return tuple(net)
@@ -292,6 +293,7 @@ def from_reference(layers: Iterable[Mapping[str, Any]]) -> Net:
 
 
 _REPEATS = 1000
+_LAYERS = 10_000  # a short text could repeat them until memory ends
 _ITEM = re.compile(r"(?:\s|#[^\n]*)*(?:(?P<count>[0-9]+)\*)?(?P<layer>[^\s#]*)")
 _PART = re.compile(r"([a-z]*)([0-9]+(?:x[0-9]+)+|[0-9]+(?:\.[0-9]+)?)?(?=-|$)")
 
@@ -310,9 +312,15 @@ def _parse_text(source: str) -> Net:
         if match["layer"]:
             layer = _parse_layer(source, *match.span("layer"))
             layers.extend([layer] * int(count or 1))
+            _check_length(layers)
     if not layers:
         raise SpecError("expected a layer", source, (0, len(source)))
     return tuple(layers)
+
+
+def _check_length(layers: list[Layer]) -> None:
+    if len(layers) > _LAYERS:
+        layers[-1].fail(f"a net has {_LAYERS} layers at most")
 
 
 def _parse_layer(source: str, start: int, end: int) -> Layer:

@@ -23,6 +23,8 @@ def stream(
     start: int = 0,
     same_class: bool = False,
     flip: bool = False,
+    worker: int = 0,
+    workers: int = 1,
 ) -> tf.data.Dataset:
     """The endless training stream, from batch number `start` on.
 
@@ -39,13 +41,24 @@ def stream(
         n_c // batch batches of each class of n_c images, in an order of its own;
         what is left over of a class comes in its next epoch.
       flip: whether half of the images, drawn each time, are mirrored left to right.
+      worker: which of the `workers` this is, from 0. Of each batch it reads and gives
+        its share only, the worker-th of as many equal parts.
+      workers: over how many machines the batches are shared out.
     """
     _check_stream(source, batch, seed)
     _check_whole("start", start, 0)
+    _check_workers(worker, workers, batch)
     order = (_by_class if same_class else _all)(source, batch, seed)
     span = tf.range(batch, dtype=tf.int64)
     positions = tf.data.Dataset.counter(start).map(lambda step: step * batch + span)
-    return _read(_drawn(positions, order, source, batch, seed, flip), source, batch)
+    batches = _drawn(positions, order, source, batch, seed, flip)
+    share = batch // workers
+    if workers > 1:
+        part = slice(worker * share, (worker + 1) * share)
+        batches = batches.map(
+            lambda *chosen: tf.nest.map_structure(lambda rows: rows[part], chosen)
+        )
+    return _read(batches, source, share)
 
 
 def epochs(
@@ -248,6 +261,18 @@ def _check_stream(source, batch, seed):
         raise ReadError(
             f"a batch of {batch} is larger than the set: {source.name} {source.split}"
             f" has {source.n} images; give batch={source.n} or less"
+        )
+
+
+def _check_workers(worker, workers, batch):
+    _check_whole("workers", workers, 1)
+    _check_whole("worker", worker, 0)
+    if worker >= workers:
+        raise ReadError(f"worker is a number below {workers}, not {worker}")
+    if batch % workers:
+        raise ReadError(
+            f"a batch of {batch} cannot be shared out equally to {workers} workers;"
+            f" give a multiple of {workers}"
         )
 
 

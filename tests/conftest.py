@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import hypothesis
 import numpy as np
 import pytest
+from processes import Workers
 
 # The same examples in every run: a suite that is green stays green.
 hypothesis.settings.register_profile(
@@ -55,6 +56,14 @@ def in_process():
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """Workers of one training; see `processes.Workers`."""
+    made = Workers(tmp_path)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

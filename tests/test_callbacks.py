@@ -76,6 +76,8 @@ def test_monitor_records_losses_kernels_gradients_sigmas_and_speed(tmp_path):
             "loss/discriminator",
             "gradient/generator",
             "gradient/discriminator",
+            "weights/generator",
+            "weights/discriminator",
             "kernel/real_real",
             "kernel/fake_fake",
             "kernel/real_fake",
@@ -97,9 +99,43 @@ def test_guard_names_step_and_terms(bad):
     with pytest.raises(callbacks.NotFinite) as caught:
         gan.fit(stream, callbacks=[callbacks.FiniteGuard()], verbose=0)
     assert caught.value.step == 3
-    assert "discriminator_loss" in caught.value.terms
-    assert str(caught.value).startswith("step 3: ")
-    assert str(caught.value).endswith(" are NaN or infinite")
+    assert str(caught.value) == (
+        "step 3: discriminator_loss, generator_loss, k_rf, k_rr, "
+        "discriminator_gradient, discriminator_weights and 2 more are NaN or infinite"
+    )
+
+
+def test_guard_names_the_weights_where_all_else_is_finite():
+    gan = make(loss="hinge")  # whose scores are cut off
+    weight = gan.discriminator.trainable_variables[-1]
+    guard = callbacks.FiniteGuard()
+    guard.set_model(gan)
+    weight.assign(weight * np.inf)
+    logs = {"discriminator_loss": 1.0, "discriminator_weights": np.inf}
+    with pytest.raises(callbacks.NotFinite) as caught:
+        guard.on_train_batch_end(0, logs)
+    assert str(caught.value) == f"step 0: {weight.path} is NaN or infinite"
+
+
+def test_guard_looks_at_all_numbers_at_the_end_of_an_epoch():
+    gan = make()
+    last = gan.discriminator_optimizer.variables[-1]
+    last.assign(last * 0 + np.inf)
+    average = next(v for v in gan.average.variables if v.name == "moving_mean")
+    average.assign(average * np.nan)
+    guard = callbacks.FiniteGuard()
+    guard.set_model(gan)
+    with pytest.raises(callbacks.NotFinite) as caught:
+        guard.on_epoch_end(0)
+    assert caught.value.terms == [average.path, last.path]
+
+
+def test_penalties_and_weights_are_shown():
+    gan = make(penalties=["gp"])
+    logs = gan.fit(batches(), verbose=0).history
+    before = float(tf.linalg.global_norm(gan.discriminator.trainable_variables))
+    assert logs["discriminator_weights"][-1] == pytest.approx(before, rel=1e-6)
+    assert logs["penalty/gp"][-1] > 0
 
 
 def test_sample_grids_show_the_same_latents_every_epoch(tmp_path):
@@ -128,7 +164,7 @@ class Scripted:
         self.values = list(values)
         self.real = evaluate.Seen({}, 20, features=np.eye(20, 4))
 
-    def look(self, fake):
+    def look(self, fake, say=lambda done: None):
         return evaluate.Seen(fake.about, fake.n, features=np.eye(20, 4) * 2)
 
     def compare(self, fake):
@@ -189,13 +225,12 @@ def test_learning_rates_follow_the_three_sample_test(tmp_path, capsys):
     # Its state lies beside the last two checkpoints, and goes on from there.
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == [
-        "step_00000006.decay.npz",
-        "step_00000006.weights.h5",
-        "step_00000008.decay.npz",
-        "step_00000008.weights.h5",
+        f"step_0000000{step}.{ending}"
+        for step in (6, 8)
+        for ending in ("decay.npz", "json", "weights.h5")
     ]
     again = ThreeSampleDecay(memory=2, patience=1)
-    again.load(checkpoints.decay_state(checkpoints.of_run(tmp_path)[-1]))
+    assert checkpoints.restore(make(), tmp_path, again).step == 8
     assert again.state.failures == decay.state.failures
     assert [m.step for m in again.state.memories] == [
         m.step for m in decay.state.memories

@@ -292,54 +292,10 @@ def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
     assert get_strategy("auto").num_replicas_in_sync == replicas
 
 
-def test_what_a_killed_run_left_unfinished_is_no_obstacle(tmp_path):
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    (folder / f"unfinished-{'0f' * 16}.json").write_text("{")
-    assert run(folder, steps=3).step == 3
-    assert not list(folder.rglob("unfinished*"))
-
-
-def test_error_a_folder_that_is_refused_stays_as_it_is(tmp_path, whole):
-    (tmp_path / "unfinished-novel.tex").write_text("mine")
-    assert "is no run's folder and not empty" in refused(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["unfinished-novel.tex"]
-    # Nor is what another process may be writing just now taken away from a run.
-    going = whole.folder / f"unfinished-{'0f' * 16}.json"
-    going.write_text("{")
-    assert "holds a run with other settings" in refused(whole.folder, seed=1)
-    assert going.exists()
-    going.unlink()
-
-
 def refused(folder, error=experiment.RunError, **settings):
     with pytest.raises(error) as caught:
         run(folder, **settings)
     return str(caught.value)
-
-
-def test_error_folder_of_other_settings(whole):
-    before = last_weights(whole.folder)
-    assert refused(whole.folder, seed=1) == (
-        f"{whole.folder} holds a run with other settings (seed was 0, not 1); give "
-        "another --workdir, or those settings to go on with it"
-    )
-    assert refused(whole.folder, resume=False) == (
-        f"{whole.folder} holds a run already, which --noresume would write over; give "
-        "another --workdir, or delete it"
-    )
-    assert_same(before, last_weights(whole.folder))
-
-
-def test_error_folder_of_something_else(tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
-    assert refused(tmp_path) == (
-        f"{tmp_path} is no run's folder and not empty; give another --workdir"
-    )
-    assert refused(tmp_path / "thesis.tex") == (
-        f"{tmp_path / 'thesis.tex'} is a file; give another --workdir"
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_error_batch_larger_than_the_set_writes_nothing(tmp_path):
@@ -354,12 +310,6 @@ def test_error_settings_that_no_gan_has_leave_no_folder(tmp_path):
     for wrong in ({"critic_steps": 3}, {"ema": 1.5}, {"evaluate_samples": 1}):
         refused(tmp_path / "new", ValueError, **wrong)
     assert not (tmp_path / "new").exists()
-
-
-def test_error_folder_that_cannot_be(tmp_path):
-    (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / "run"
-    assert refused(folder) == f"{folder} cannot be written: Not a directory"
 
 
 def test_a_damaged_folder_is_mended_or_told(tmp_path):
@@ -397,41 +347,6 @@ def test_error_data_of_another_shape(tmp_path):
         "embedded has samples of 28x28x1, and the architecture makes 2; choose another "
         "of the two"
     )
-
-
-def test_error_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    folder = tmp_path / "nan"
-    run(folder, steps=3)
-    before = last_weights(folder)
-    make = experiment.make_gan
-
-    def broken(settings):
-        gan = make(settings)
-        step = gan.train_step
-        gan.train_step = lambda data: {
-            k: v / 0.0 if k == "k_ff" else v for k, v in step(data).items()
-        }
-        return gan
-
-    monkeypatch.setattr(experiment, "make_gan", broken)
-    checkpoint = checkpoints.of_run(folder)[-1]
-    assert refused(folder) == (
-        f"step 4: k_ff is NaN or infinite; {checkpoint} is from before. Try lower "
-        "learning rates or the bounded loss rmb"
-    )
-    assert_same(before, last_weights(folder))
-
-
-def test_error_torn_checkpoint(tmp_path):
-    folder = tmp_path / "torn"
-    run(folder)
-    newest = checkpoints.of_run(folder)[-1]
-    newest.write_bytes(newest.read_bytes()[:2000])
-    message = refused(folder, steps=9)
-    assert message.startswith(f"{newest} cannot be read (")
-    assert message.endswith("); delete it to go on from step_00000003.weights.h5")
-    newest.unlink()
-    assert run(folder, steps=9).step == 9
 
 
 def test_error_image_torn_in_the_middle(tmp_path):
@@ -511,17 +426,6 @@ def test_error_full_disk(tmp_path, monkeypatch):
         f"no space left for {folder}; free some and start again: the run goes on from "
         "its last checkpoint"
     )
-
-
-def test_segments_end_at_each_evaluation_and_at_the_last_step():
-    def steps(*numbers):
-        return list(experiment._segments(*numbers))
-
-    assert steps(0, 6, 3) == [(0, 2, 3)]
-    assert steps(0, 7, 3) == [(0, 2, 3), (2, 3, 1)]
-    assert steps(4, 12, 3) == [(1, 2, 2), (2, 4, 3)]
-    assert steps(6, 6, 3) == []
-    assert steps(0, 2, 3) == [(0, 1, 2)]
 
 
 def test_describe_shows_settings_tables_and_cost():

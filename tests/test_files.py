@@ -1,7 +1,10 @@
 """Tests of files.py: what is written whole, what is left of what was not."""
 
+import contextlib
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,3 +84,52 @@ def test_arrays_in_the_cache_are_found_or_made_again(tmp_path):
     assert files.cached_arrays(path) is None
     error = files.cache_arrays(path / "b.npz", {"x": np.arange(3)})
     assert error.strerror == "File exists"
+
+
+def test_a_lock_is_held_by_one_process_and_goes_with_it(tmp_path, in_process):
+    lock = tmp_path / ".lock"
+    with files.locked(lock):
+        holder = lock.read_text().strip()
+        assert holder.startswith(f"process {os.getpid()} on ")
+        assert in_process(_LOCK, str(lock)) == f"in use: {holder}"
+        with pytest.raises(files.InUse), files.locked(lock):
+            pass
+    assert not lock.exists()
+    assert in_process(_LOCK, str(lock)) == "held"
+    # Killed, it leaves the file, but no lock.
+    assert in_process(_LOCK, str(lock), HARD="1") == "held"
+    assert lock.exists()
+    with files.locked(lock):
+        assert holder in lock.read_text()
+    assert not lock.exists()
+
+
+_LOCK = """
+import json, os, sys
+from pathlib import Path
+from gantf import files
+try:
+    with files.locked(Path(sys.argv[1])):
+        print(json.dumps("held"), flush=True)
+        if os.environ.get("HARD"):
+            os._exit(0)
+except files.InUse as error:
+    print(json.dumps(f"in use: {error}"))
+"""
+
+
+def test_one_of_many_at_once_has_the_lock(tmp_path):
+    lock, inside, most, tries = tmp_path / ".lock", [], [], []
+
+    def hold():
+        while len(tries) < 2000:
+            tries.append(1)
+            with contextlib.suppress(files.InUse), files.locked(lock):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(hold) for _ in range(8)]:
+            done.result()
+    assert set(most) == {1} and len(most) > 10

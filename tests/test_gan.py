@@ -283,50 +283,6 @@ def test_sigmas_are_named_after_their_layers():
     ]
 
 
-def test_two_replicas_give_the_numbers_of_one(in_process):
-    """One device against two logical ones, in processes of their own."""
-    one, two = (in_process(_REPLICAS, str(n)) for n in (1, 2))
-    assert one.keys() == two.keys() and len(one) > 20
-    for name, value in one.items():
-        # float32 sums in another order, over 12 steps of SGD.
-        np.testing.assert_allclose(two[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
-
-
-_REPLICAS = """
-import json, sys
-import keras, numpy as np, tensorflow as tf
-import gantf
-from test_gan import batches, labelled, make, make_conditional
-
-replicas = int(sys.argv[1])
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
-names = [f"CPU:{i}" for i in range(replicas)]
-strategy = (tf.distribute.MirroredStrategy(names) if replicas > 1
-            else tf.distribute.get_strategy())
-found = {}
-scaled = {"update": "alternating", "critic_steps": "1,more=2,first=1",
-          "scaling": "smmd", "penalties": ["gp", "witness_gp", "sobolev"],
-          "gradient_clip": 0.05, "clip": 0.2, "generator_rate": 0.01,
-          "discriminator_rate": 0.02}  # at more, rounding grows past the bounds
-augmented = {"augment": ["ada", {"ramp": 200, "every": 1, "target": 0.0}]}
-for case, (make, loss, data, settings) in {
-    "simultaneous": (make, "rep", batches(48, 16), augmented),
-    "conditional": (make_conditional, "rmb", labelled(), {}),
-    "scaled": (make, "mmd_g_mix", batches(48, 16), scaled),
-}.items():
-    with strategy.scope():
-        gan = make(loss, **settings)
-    history = gan.fit(data.repeat(), steps_per_epoch=4, epochs=3, verbose=0)
-    for name, values in history.history.items():
-        found[f"{case} {name}"] = values
-    for i, weight in enumerate(gan.get_weights()):
-        found[f"{case} weight {i}"] = np.asarray(weight).ravel()[:50].tolist()
-print(json.dumps(found))
-"""
-
-
 # ---- nets that ask for labels
 
 CONDITIONAL = {

@@ -37,7 +37,8 @@ ARROWS = {
     "mixing": "criteria discrepancies kernels mmd",
     "losses": "criteria discrepancies kernels mixing",
     "inputs": "",
-    "replicas": "inputs layers",
+    "cluster": "",
+    "replicas": "inputs layers cluster",
     "batch": "layers replicas",
     "penalties": "batch jacobian layers replicas",
     "changes": "batch",
@@ -45,7 +46,8 @@ ARROWS = {
     "jacobian": "",
     "gcmmd": "kernels",
     "scaling": "batch discrepancies gcmmd jacobian kernels replicas",
-    "sampler": "architecture layers",
+    "models": "",
+    "sampler": "architecture layers models replicas",
     "schedule": "",
     "gan": "augment batch inputs replicas losses penalties scaling schedule layers "
     "architecture sampler",
@@ -83,24 +85,29 @@ ARROWS = {
     "networks": "",
     "networks.frozen": "files networks.pickles",
     "networks.imagenet": "builder files networks networks.pickles",
-    "networks.inception": "builder files networks networks.frozen",
+    "networks.inception": "builder files models networks networks.frozen",
     "networks.pickles": "networks.unpickler",
     "networks.unpickler": "",
-    "features": "builder files networks networks.imagenet networks.inception readers",
+    "features": "builder files models networks networks.imagenet networks.inception "
+    "readers replicas",
     "samples": "datasets files metrics plots readers readers.source sampler shapes",
     "metrics": "kernels mmd pyramids",
     "pyramids": "",
-    "evaluate": "features files kernels metrics samples",
+    "evaluate": "features files kernels metrics samples replicas",
     "files": "",
     "plots": "files",
-    "callbacks": "decay evaluate files plots readers.source samples",
-    "checkpoints": "callbacks decay evaluate files",
+    "callbacks": "decay evaluate files plots readers.source replicas samples",
+    "checkpoints": "callbacks decay evaluate files models",
     "monitors": "callbacks inputs jacobian mmd penalties pictures projector",
     "settings": "architecture augment decay evaluate features gan losses penalties "
-    "readers.source replicas scaling schedule",
-    "experiment": "gan builder datasets callbacks checkpoints decay evaluate features "
-    "architecture shapes losses monitors pictures plots readers replicas samples "
-    "schedule settings files streams",
+    "readers.source replicas rollback scaling schedule",
+    "rollback": "criteria",
+    "signals": "replicas",
+    "claim": "files settings",
+    "training": "callbacks checkpoints claim decay evaluate features gan monitors "
+    "pictures plots readers replicas rollback samples settings signals streams",
+    "experiment": "architecture builder claim datasets features gan losses readers "
+    "replicas schedule settings shapes streams training",
     "pictures": "plots sampler",
     "projector": "files plots",
     "page": "",
@@ -115,7 +122,7 @@ ARROWS = {
     "theory.bias": "metrics plots theory theory.critics theory.scores",
     "theory.particles": "kernels losses mmd plots",
     "theory.points": "builder datasets gan losses mmd plots streams toy",
-    "commandline": "experiment settings datasets files",  # the flags of my_tests
+    "commandline": "experiment settings signals datasets files",
 }
 # Modules that load neither TensorFlow nor Keras, whatever they import.
 WORDS = "choices words spec reference shapes architecture".split()

@@ -2,9 +2,12 @@
 
 import json
 
+import hypothesis
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from gantf import penalties, scaling, settings
+from gantf import commandline, penalties, scaling, settings
 
 SMALL = {
     "latent": "normal-4",
@@ -97,10 +100,7 @@ def test_resolving_is_done_once_and_survives_json():
 def test_a_run_may_go_on_with_more_steps_only():
     resolved = settings.resolve({"architecture": SMALL, "steps": 5, "seed": 1})
     other = {**resolved.to_dict(), "steps": 9, "workdir": "x", "seed": 0, "loss": "rmb"}
-    assert resolved.differences(other) == [
-        "loss was 'rmb', not 'rep'",
-        "seed was 0, not 1",
-    ]
+    assert resolved.differences(other) == [("loss", "rmb", "rep"), ("seed", 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -244,3 +244,116 @@ def test_error_evaluation_that_cannot_be(given, message):
     with pytest.raises(ValueError) as caught:
         settings.resolve({"architecture": SMALL, **given})
     assert str(caught.value) == message
+
+
+# What JSON can have: settings may come from a file that someone else made.
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(
+        ["gp", "ada:x", "%s", "{0.__class__}", "\ud800", "\0", "9" * 5000]
+    )
+    | st.builds(lambda: 10**5000),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+FIELDS = st.sampled_from([*settings.FIELDS]) | st.text(max_size=5)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def check_resolved_or_refused(given):
+    try:
+        settings.resolve(given)
+    except ValueError as error:
+        # Python's own words say nothing of the setting.
+        assert not str(error).startswith("Exceeds the limit"), str(error)
+
+
+@given(st.dictionaries(FIELDS, JSON, min_size=1, max_size=3))
+@example({"seed": 10**5000})
+@example({"name": 10**5000})
+@example({"cache_gb": -(10**5000)})
+@example({"penalties": [["gp", 3]]})
+@example({"penalties": [["gp", {"weight": [1]}]]})
+@example({"penalties": [["gp", {"name": "gp"}]]})
+@example({"loss_parameters": {"name": "rep"}})
+@example({"scaling": ["slope", {"weight": [1]}]})
+@example({"augment": ["ada", {"target": None}]})
+@example({"critic_steps": 10**5000})
+@example({"metrics": [{"kid": 1}]})
+@example({"lr_decay": ["three_sample", None]})
+@hypothesis.settings(max_examples=200)
+def test_any_settings_are_resolved_or_refused(other):
+    check_resolved_or_refused({"architecture": SMALL} | other)
+
+
+@pytest.mark.parametrize("name", settings.FIELDS)
+def test_values_without_a_bottom_are_refused(name):
+    """Python prints and compares none that is nested so deeply."""
+    with pytest.raises(ValueError, match="<list>"):
+        settings.resolve({"architecture": SMALL, name: nested(10_000)})
+
+
+@given(JSON)
+@hypothesis.settings(max_examples=50)
+def test_any_architecture_is_resolved_or_refused(value):
+    check_resolved_or_refused({"architecture": value})
+
+
+def ended(path, capsys):
+    """The words with which the command line ends; it may also run dry."""
+    try:
+        commandline.main({}, dict, ["x.py", f"--settings={path}", "--dry_run"])
+    except SystemExit as error:
+        assert error.code == 1
+        return capsys.readouterr().err
+    return None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "[" * 100_000, '{"settings":' * 50_000, "\ufeff{}"),
+        *(
+            '{"settings": NaN}',
+            '{"settings": 1e999}',
+            '{"settings": ' + "9" * 5000 + "}",
+        ),
+    ],
+)
+def test_files_that_hold_no_settings(tmp_path, capsys, text):
+    path = tmp_path / "settings.json"
+    path.write_text(text, "utf-8")
+    assert ended(path, capsys) == f"{path} is no settings.json of a run\n"
+
+
+STORED = json.dumps({"settings": {"architecture": SMALL, "seed": 3, "loss": "hinge"}})
+
+
+@given(st.data())
+@hypothesis.settings(
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_damaged_settings_are_read_or_refused(tmp_path, capsys, data):
+    text = bytearray(STORED, "utf-8")
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    path = tmp_path / "settings.json"
+    path.write_bytes(text)
+    words = ended(path, capsys)
+    assert words is None or words.strip()

@@ -1069,6 +1069,45 @@ def test_anything_is_read_or_refused(thing):
     check_read_or_refused(thing)
 
 
+@pytest.mark.parametrize(
+    "net", ["1000*relu " * 50_000, ["1000*relu"] * 50_000, [{"kind": "relu"}] * 20_000]
+)
+def test_short_texts_are_no_nets_without_end(net):
+    """Fifty million layers would take minutes, and gigabytes."""
+    with pytest.raises(SpecError) as caught:
+        parse(net)
+    assert caught.value.message == "a net has 10000 layers at most"
+    assert len(parse("1000*relu " * 10)) == 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("999999999*conv3-1", "2*2*conv3-1", "(2*conv3-1)*3", "((((", "[" * 9999),
+        *(
+            "conv%s-%n-1",
+            "conv{0.__class__}",
+            "__class__",
+            "conv3-1\0",
+            "conv3-\u202e1",
+        ),
+        *("conv3-1e308", "conv3-" + "9" * 5000, "dense-" + "9x" * 5000, "1x" * 10**5),
+        *(
+            "-" * 10**5,
+            "relu-" * 10**5,
+            "a" * 10**5,
+            "2*" * 10**5,
+            "conv3-٣",
+            "\ufeffrelu",
+        ),
+    ],
+)
+def test_hostile_texts_are_refused(text):
+    with pytest.raises(SpecError) as caught:
+        parse(text)
+    assert "\n" not in caught.value.message
+
+
 # ---- variants
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -249,6 +250,69 @@ def test_error_batches_of_one_class(tmp_path, place):
     )
     told = message(datasets.load, "embedded", "test", flip=True)
     assert told == "same_class and flip are for training, not for 'test'"
+
+
+# Workers
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """60 images with two labels, of which a random place is cut."""
+    images = np.random.RandomState(0).randint(0, 256, (60, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 2)
+    return datasets.find(tmp_path / "a.npz", size=6, prepare="random-6")
+
+
+@pytest.mark.parametrize("same_class", [False, True])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_have_the_shares_of_each_batch_in_order(drawn, workers, same_class):
+    ways = {"seed": 3, "start": 4, "same_class": same_class, "flip": True}
+    whole = streams.stream(drawn, 12, **ways)
+    shares = [
+        streams.stream(drawn, 12, **ways, worker=worker, workers=workers)
+        for worker in range(workers)
+    ]
+    for batch, *parts in zip(whole.take(9), *shares):
+        for key, expected in batch.items():
+            found = [part[key] for part in parts]
+            assert [len(part) for part in found] == [12 // workers] * workers
+            np.testing.assert_array_equal(np.concatenate(found), expected)
+    for share in shares:
+        assert share.element_spec["image"].shape == (12 // workers, 6, 6, 1)
+        assert share.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def test_a_worker_reads_its_share_only(place):
+    source, read = datasets.find(place), []
+
+    def noted(numbers, *places):
+        read.append(numbers.tolist())
+        return source.read(numbers, *places)
+
+    watched = dataclasses.replace(source, read=noted)
+    share = streams.stream(watched, 10, seed=1, worker=1, workers=2)
+    given = flat(share.take(2))  # an epoch of two batches
+    assert set(map(len, read)) == {5}
+    assert all(given[i : i + 5] in read for i in (0, 5))
+    other = flat(streams.stream(source, 10, seed=1, worker=0, workers=2).take(2))
+    assert sorted(given + other) == list(range(N))
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"workers": 0}, "workers is a whole number from 1, not 0"),
+        ({"worker": -1}, "worker is a whole number from 0, not -1"),
+        ({"worker": 1}, "worker is a number below 1, not 1"),
+        (
+            {"workers": 3},
+            "a batch of 4 cannot be shared out equally to 3 workers; give a multiple"
+            " of 3",
+        ),
+    ],
+)
+def test_error_workers(place, options, words):
+    assert message(streams.stream, datasets.find(place), 4, **options) == words
 
 
 # What is drawn for each image

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,7 @@ from gantf import files
 from gantf.networks.pickles import load_torch
 
 MEMBER = "classify_image_graph_def.pb"
+LARGEST = 2**28  # bytes of it in an archive; the right one has 95,673,916
 # Of pytorch-fid's and torch-fidelity's file, which have it in their names.
 STATE_SHA256 = "6726825d"
 NET = "the FID network (Inception, 2015-12-05)"
@@ -114,6 +116,8 @@ def _archive(path: Path) -> Arrays:
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and Path(member.name).name == MEMBER:
+                    if member.size > LARGEST:
+                        break
                     return _constants(path, archive.extractfile(member).read())
     except (OSError, EOFError, zlib.error, tarfile.TarError):
         raise ValueError(f"{path}: a torn .tgz archive; download it again") from None
@@ -125,13 +129,21 @@ def _constants(path: Path, data: bytes) -> Arrays:
     graph = tf.compat.v1.GraphDef()
     try:
         graph.ParseFromString(data)
-    except DecodeError:
+        tensors = {
+            node.name: node.attr["value"].tensor
+            for node in graph.node
+            if node.op == "Const"
+        }
+        # One number may stand for an array of any size, which takes no bytes.
+        if sum(map(_count, tensors.values())) > len(data):
+            raise ValueError
+        return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+    except (DecodeError, TypeError, ValueError):
         raise ValueError(f"{path}: a torn frozen graph; download it again") from None
-    return {
-        node.name: tf.make_ndarray(node.attr["value"].tensor)
-        for node in graph.node
-        if node.op == "Const"
-    }
+
+
+def _count(tensor: Any) -> int:
+    return math.prod(max(0, dim.size) for dim in tensor.tensor_shape.dim)
 
 
 class _Kind(NamedTuple):

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gantf import files
+from gantf import files, models
 from gantf.builder import precision
 from gantf.networks import frozen
 from gantf.networks.frozen import Weight
@@ -172,8 +172,8 @@ def load(path: str | Path | None = None) -> tuple[keras.Model, dict[str, str]]:
 def _restored(net: keras.Model, cached: Path) -> bool:
     """Whether the weights could be read from the cache."""
     try:
-        net.load_weights(cached)
-    except (OSError, KeyError, ValueError):  # no file, or not a whole one
+        models.load_weights(net, cached)
+    except ValueError:  # no file, or not a whole one
         return False
     return True
 

@@ -197,7 +197,7 @@ def open_sprites(path: Path, options: Options) -> Source:
         try:
             found = json.loads((path / numbers).read_bytes())
             labels += [int(label) for label in found]
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             raise ReadError(
                 f"{path / numbers}: no list of labels; unpack the package again"
             ) from None

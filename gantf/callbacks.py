@@ -123,7 +123,7 @@ class Records:
         return [(int(r["step"]), float(r[name])) for r in self._rows if r.get(name)]
 
     def _rewrite(self) -> None:
-        """The whole file, since a figure came that it has no column for."""
+        """Writes the whole file anew, with a column for each figure."""
         columns = list(dict.fromkeys(key for row in self._rows for key in row))
         full = [{key: row.get(key, "") for key in columns} for row in self._rows]
         self._rows = full
@@ -167,6 +167,7 @@ class Skipped(keras.callbacks.Callback):
     def __init__(self, folder: Path, faults: Faults):
         super().__init__()
         self._path, self._faults = folder / "skipped.txt", faults
+        self._seen = 0
         self._listed: dict[str, None] = {}  # those of before a run was resumed too
         if self._path.exists():
             self._listed = dict.fromkeys(self._path.read_text("utf-8").splitlines())
@@ -174,10 +175,13 @@ class Skipped(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._list()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_train_batch_end(self, batch, logs=None):
         self._list()
 
     def _list(self):
+        if len(self._faults.lines) == self._seen:
+            return
+        self._seen = len(self._faults.lines)
         listed = self._listed | dict.fromkeys(list(self._faults.lines))
         if len(listed) > len(self._listed):
             with whole(self._path) as unfinished:

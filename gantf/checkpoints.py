@@ -32,6 +32,7 @@ from gantf.decay import ThreeSampleDecay
 from gantf.evaluate import higher_is_better
 from gantf.files import sha256, whole, write_json
 
+_AGAIN = "b"  # ends the name of a step's second checkpoint, once it is evaluated
 _ENDINGS = _WEIGHTS, _DECAY, _RECORD = ".weights.h5", ".decay.npz", ".json"
 
 
@@ -108,6 +109,8 @@ class Checkpoint(keras.callbacks.Callback):
         step = self.model.step
         record = {"step": step, "evaluated": evaluated, "rollbacks": self.rollbacks}
         name = f"step_{step:08d}"
+        if (self.folder / "checkpoints" / f"{name}{_WEIGHTS}").exists():
+            name += _AGAIN  # what is there stays until this is whole
         generator = self.folder / "generator.keras"
         save_state(self.model, generator, name, self.decay, record)
         self.saved = step
@@ -123,12 +126,14 @@ class Restored(NamedTuple):
       step: of its generator.
       evaluated, rollbacks: see `Checkpoint`.
       faults: a line on each newer checkpoint that was not whole.
+      name: of its files; "" where there is none.
     """
 
-    step: int
+    step: int = 0
     evaluated: bool = True
     rollbacks: int = 0
     faults: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Torn(ValueError):
@@ -174,8 +179,9 @@ def restore_one(
 ) -> Restored:
     """Loads one checkpoint, as "step_00000500"; see `restore`."""
     weights, state, record = (folder / "checkpoints" / f"{name}{e}" for e in _ENDINGS)
-    found, checked = Restored(int(name.removeprefix("step_"))), record.exists()
-    if checked:  # there is none of a version before 0.6.0
+    step = int(name.removeprefix("step_").removesuffix(_AGAIN))
+    found = Restored(step, name=name)
+    if record.exists():  # there is none of a version before 0.6.0
         found = _read_record(record, found)
     try:
         models.check_arrays(weights)
@@ -213,7 +219,7 @@ def save_state(
     if bad := callbacks.not_finite(gan):
         raise callbacks.NotFinite(gan.step, bad)
     folder = generator.parent / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     _check_space(folder, _bytes(gan))
     with whole(generator) as unfinished:
         gan.sampler.net.save(unfinished, overwrite=True)

@@ -99,7 +99,8 @@ def in_words(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RunError(_FULL.format(folder)) from error
-        if not str(error.filename).startswith(str(folder)):
+        where = Path(error.filename or "/dev/null")
+        if not (where.is_relative_to(folder) or folder.is_relative_to(where)):
             raise
         raise RunError(f"{folder} cannot be written: {error.strerror}") from error
 

@@ -87,7 +87,6 @@ def main(
         print(message, file=sys.stderr)
         sys.exit(1)
     except Stopped as stopped:
-        print("the same command goes on from there")
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint")

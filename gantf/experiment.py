@@ -11,7 +11,8 @@ runs/NAME/
   scores.json         the last figures, with their protocol
   best.keras          the generator of the evaluation with the best figure
   best.json           which that was
-  skipped.txt         bad images that were left out, if there were
+  skipped.txt         bad images that were left out, if there were; of many workers
+                      those that the chief has met
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import uuid
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -59,17 +60,21 @@ def locked(path: Path) -> Iterator[None]:
 
     The system gives the lock back where its holder dies, however that comes.
 
+    On a file system that knows no locks it warns, and holds none.
+
     Raises:
       InUse: another process has it.
-      OSError: the file cannot be made, or its file system knows no locks.
+      OSError: the file cannot be made.
     """
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(_lock(path))
+    with _lock(path) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        stack.callback(path.unlink, missing_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            if os.fstat(file.fileno()).st_nlink:
+                path.unlink(missing_ok=True)
 
 
 def _lock(path: Path) -> TextIO:
@@ -86,9 +91,11 @@ def _lock(path: Path) -> TextIO:
             with file:
                 file.seek(0)
                 raise InUse(file.read().strip() or "another process") from None
-        except BaseException:
-            file.close()
-            raise
+        except OSError as error:
+            warnings.warn(
+                f"{path}: no locks there ({error.strerror}); start one process only"
+            )
+            return file
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -233,6 +233,8 @@ _ROLLBACKS = {"rollback": Rollback}
 
 
 def _get_rollback(name: str, /, **parameters) -> Rollback:
+    if name == "stop":
+        raise ValueError("on_nan stop takes no number; leave it out")
     return make("way to go on", name, {"stop": None, **_ROLLBACKS}, parameters)
 
 

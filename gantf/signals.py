@@ -55,7 +55,7 @@ class Stop(keras.callbacks.Callback):
                 signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
-        asked = exchange(np.int64(self._asked))
+        asked = exchange(np.int64(self._asked), self.model.distribute_strategy)
         self._end(int(max(asked)))
 
     def poll(self) -> None:
@@ -63,7 +63,7 @@ class Stop(keras.callbacks.Callback):
 
         Workers are not at the same place in it: of several, none stops here.
         """
-        if worker()[1] == 1:
+        if worker(self.model.distribute_strategy)[1] == 1:
             self._end(self._asked)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gantf.signals import Stop, Stopped
 _GRID = 64  # samples in a picture
 _POINTS = 2000
 _SHOWN = 256  # real samples in TensorBoard's projector, and generated ones
+_AGAIN = "the same command goes on from"
 _LOSSES = ("generator_loss", "discriminator_loss")
 
 
@@ -30,8 +32,8 @@ class Training:
     """Trains a GAN, evaluates it, keeps it; `run` does it all.
 
     An epoch of Keras' `fit` ends where an evaluation is due; what happens then, and at
-    steps, are callbacks. Of many workers all train and evaluate, and the chief alone
-    has the callbacks that write.
+    steps, are callbacks. Of many workers all train and evaluate; the others write what
+    an evaluation writes to a folder that goes away, and have no other callbacks.
 
     Args:
       gan: compiled, in the scope of its strategy.
@@ -64,7 +66,7 @@ class Training:
 
         Raises:
           RunError: what stopped it, in words.
-          Stopped: a signal did; the state is saved.
+          Stopped: a signal did; the state is saved, unless it is not finite.
         """
         restored = self._restore()
         real = samples.of_source(self.source, self.settings.evaluate_samples)
@@ -73,6 +75,7 @@ class Training:
         )
         records = callbacks.Records(self.folder, restored.step)
         stop = Stop()
+        stop.set_model(self.gan)
         checkpoint = checkpoints.Checkpoint(self.folder, decay=self.decay)
         checkpoint.set_model(self.gan)
         checkpoint.rollbacks, checkpoint.saved = restored.rollbacks, restored.step
@@ -82,7 +85,7 @@ class Training:
         at_steps = self._at_steps(records, stop)
         at_ends = self._at_ends(records, evaluation, checkpoint)
         feed = kept(self.source, self.settings.cache_gb * 1e9)
-        if self.rollback and not restored.step and not self.worker:
+        if self.rollback and not restored.name and not self.worker:
             checkpoint.save(evaluated=True)  # there is nothing yet to evaluate
         with stop.listening():
             while True:
@@ -98,9 +101,11 @@ class Training:
                     self._keep(stopped, checkpoint)
                     raise
         if not evaluation.figures:  # a run that was finished already
+            evaluation.decay = None  # has followed it already
             evaluation.set_model(self.gan)
             evaluation.evaluate()
-        self._draw(records, evaluation)
+        if self.worker == 0:
+            self._draw(records, evaluation)
         return evaluation.figures
 
     def _at_steps(self, records, stop) -> list[keras.callbacks.Callback]:
@@ -179,40 +184,53 @@ class Training:
         try:
             if self.worker == 0:
                 found = checkpoints.restore(self.gan, folder, self.decay)
-            chosen = np.int64(-1 if found is None else found.step)
-            step = int(exchange(chosen, self.strategy)[0])
-            if self.worker and step >= 0:
-                found = checkpoints.restore_one(
-                    self.gan, folder, f"step_{step:08d}", self.decay
-                )
+            chosen = np.frombuffer((found.name if found else "").encode(), np.uint8)
+            name = exchange(chosen, self.strategy)[0].tobytes().decode()
+            if self.worker and name:
+                found = checkpoints.restore_one(self.gan, folder, name, self.decay)
         except checkpoints.Torn as error:
-            raise RunError(str(error)) from error
-        found = found or checkpoints.Restored(0)
+            seen = ""
+            if self.worker:
+                seen = f"; give a --workdir that worker {self.worker} sees as the chief"
+            raise RunError(f"{error}{seen}") from error
+        self._check_same_weights()
+        found = found or checkpoints.Restored()
         for fault in found.faults:
             self._say(f"{fault}; its files now end in .torn")
         if found.step:
             self._say(f"{folder}: goes on from step {found.step}")
         return found
 
+    def _check_same_weights(self) -> None:
+        """Refuses workers that have read other checkpoints than the chief."""
+        weights = [np.ravel(weight) for weight in self.gan.get_weights()]
+        digest = hashlib.sha256(np.concatenate(weights).tobytes()).digest()
+        found = exchange(np.frombuffer(digest, np.uint8), self.strategy)
+        others = [i for i, d in enumerate(found) if not np.array_equal(d, found[0])]
+        if others:
+            raise RunError(
+                f"worker {others[0]} has other checkpoints in {self.settings.folder} "
+                "than worker 0: give a --workdir that all workers see"
+            )
+
     def _go_back(self, error, checkpoint) -> checkpoints.Restored:
         """To the last checkpoint, with lower rates; or ends the run."""
         done = checkpoint.rollbacks
-        if self.rollback is None or done == self.rollback.tries:
+        if self.rollback is None or done >= self.rollback.tries:
             found = checkpoints.of_run(self.settings.folder)
             kept = f"{found[-1]} is from before" if found else "there is no checkpoint"
-            tried = f", after going back {done} times" if done else ""
-            raise RunError(
-                f"{error}{tried}; {kept}. Try lower learning rates, the bounded loss "
-                "rmb, or --on_nan=rollback"
-            ) from error
+            tried = f" after {done} of {self.rollback.tries} rollbacks" if done else ""
+            cures = "lower learning rates or the bounded loss rmb"
+            cures += "" if self.rollback else ", or --on_nan=rollback"
+            raise RunError(f"{error}{tried}; {kept}. Try {cures}") from error
         restored = self._restore()
         optimizers = self.gan.generator_optimizer, self.gan.discriminator_optimizer
         for _ in range(done + 1 - restored.rollbacks):
             rates = self.rollback.lower(optimizers)
-        checkpoint.rollbacks = done + 1
+        checkpoint.rollbacks, checkpoint.saved = done + 1, restored.step
         shown = " and ".join(f"{rate:.3g}" for rate in rates)
         self._say(
-            f"{error}: on from step {restored.step} with learning rates {shown} "
+            f"\n{error}: on from step {restored.step} with learning rates {shown} "
             f"(time {done + 1} of {self.rollback.tries})"
         )
         return restored
@@ -224,9 +242,13 @@ class Training:
             try:
                 checkpoint.save(evaluated=False)
             except callbacks.NotFinite as error:
-                self._say(f"\n{name}: {error}, and not saved")
+                self._say(
+                    f"\n{name}: {error}, and not saved: {_AGAIN} the last checkpoint"
+                )
                 return
-        self._say(f"\n{name}: stopped after step {step}, which is saved")
+        self._say(
+            f"\n{name}: stopped after step {step}, which is saved: {_AGAIN} there"
+        )
 
     def _some(self, count: int) -> Mapping[str, np.ndarray]:
         """Real samples that a monitor looks at, always the same."""

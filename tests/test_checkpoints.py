@@ -1,6 +1,7 @@
 """Tests of checkpoints.py: what is kept of a run, and which step is the best."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -85,27 +86,26 @@ def test_a_torn_checkpoint_leads_to_the_one_before(said, ending, damage, two, tm
     damage(path)
     left = sorted(p.name for p in folder.glob("checkpoints/step_00000004*"))
     gan, decay = make(), ThreeSampleDecay()
-    assert checkpoints.restore(gan, folder, decay) == (
-        (2, False, 0, (f"{path} {'is ' * (said != DAMAGED)}{said}",))
-    )
+    fault = f"{path} {'is ' * (said != DAMAGED)}{said}"
+    assert checkpoints.restore(gan, folder, decay)[:4] == (2, False, 0, (fault,))
     assert gan.step == 2 and len(decay.state.memories) == 1
     torn = sorted(p.name for p in folder.glob("checkpoints/*.torn"))
     assert torn == [f"{name}.torn" for name in left]
-    assert checkpoints.restore(gan, folder, decay) == (2, False, 0, ())
+    assert checkpoints.restore(gan, folder, decay)[:4] == (2, False, 0, ())
 
 
 DAMAGED = list(DAMAGES)[1]
 
 
 def test_a_whole_checkpoint_says_what_it_knows(two):
-    assert checkpoints.restore(make(), two) == (4, True, 2, ())
+    assert checkpoints.restore(make(), two) == (4, True, 2, (), "step_00000004")
 
 
 def test_one_without_a_record_is_taken_as_it_is(two, tmp_path):
     folder = shutil.copytree(two, tmp_path / "run")  # as version 0.5.0 wrote them
     for path in folder.glob("checkpoints/*.json"):
         path.unlink()
-    assert checkpoints.restore(make(), folder) == (4, True, 0, ())
+    assert checkpoints.restore(make(), folder)[:4] == (4, True, 0, ())
     path = folder / "checkpoints" / "step_00000004.weights.h5"
     cut(path)
     assert f"{path} cannot be read (" in checkpoints.restore(make(), folder).faults[0]
@@ -114,9 +114,28 @@ def test_one_without_a_record_is_taken_as_it_is(two, tmp_path):
 def test_one_without_its_weights_is_none(two, tmp_path):
     folder = shutil.copytree(two, tmp_path / "run")  # killed before they were in place
     (folder / "checkpoints" / "step_00000004.weights.h5").unlink()
-    assert checkpoints.restore(make(), folder) == (2, False, 0, ())
+    assert checkpoints.restore(make(), folder)[:4] == (2, False, 0, ())
     (folder / "checkpoints" / "step_00000002.weights.h5").unlink()
     assert checkpoints.restore(make(), folder) is None
+
+
+def test_one_that_is_saved_again_is_not_written_over(tmp_path, monkeypatch):
+    checkpoint = checkpoints.Checkpoint(tmp_path)
+    checkpoint.set_model(make())
+    checkpoint.save(evaluated=False)
+    replace = os.replace
+
+    def killed(source, target):
+        if str(target).endswith(".weights.h5"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", killed)
+        checkpoint.save(evaluated=True)
+    assert checkpoints.restore(make(), tmp_path)[:4] == (0, False, 0, ())
+    checkpoint.save(evaluated=True)
+    assert checkpoints.restore(make(), tmp_path)[:4] == (0, True, 0, ())
 
 
 def test_error_none_is_whole(two, tmp_path):

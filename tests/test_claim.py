@@ -125,8 +125,8 @@ def test_error_torn_settings(tmp_path, text):
 
 def test_error_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / "run"
-    assert refused(folder) == f"{folder} cannot be written: Not a directory"
+    for folder in (tmp_path / "file" / "run", tmp_path / "file" / "a" / "b"):
+        assert refused(folder) == f"{folder} cannot be written: Not a directory"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Tests of files.py: what is written whole, what is left of what was not."""
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -133,3 +134,17 @@ def test_one_of_many_at_once_has_the_lock(tmp_path):
         for done in [threads.submit(hold) for _ in range(8)]:
             done.result()
     assert set(most) == {1} and len(most) > 10
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    lock = tmp_path / ".lock"
+    with pytest.warns(UserWarning) as caught, files.locked(lock):
+        pass
+    assert str(caught[0].message) == (
+        f"{lock}: no locks there (Function not implemented); start one process only"
+    )
+    assert not lock.exists()

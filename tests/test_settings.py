@@ -357,3 +357,10 @@ def test_damaged_settings_are_read_or_refused(tmp_path, capsys, data):
     path.write_bytes(text)
     words = ended(path, capsys)
     assert words is None or words.strip()
+
+
+@pytest.mark.parametrize("given", ["stop:1", ["stop", {}]])
+def test_error_stop_with_a_number(given):
+    with pytest.raises(ValueError) as caught:
+        settings.resolve({"architecture": SMALL, "on_nan": given})
+    assert str(caught.value) == "on_nan stop takes no number; leave it out"

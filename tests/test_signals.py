@@ -53,6 +53,7 @@ def test_a_second_one_stops_at_once():
 
 def test_what_lasts_long_asks_now_and_then():
     stop = signals.Stop()
+    stop.set_model(make())
     with stop.listening():
         stop.poll()
         kill(signal.SIGTERM)

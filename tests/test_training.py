@@ -127,9 +127,10 @@ def test_a_stopped_run_is_saved_and_goes_on(
         ask(patched, place, method, times)
         run(folder)
     assert caught.value.signal == signal.SIGTERM
-    assert f"\nSIGTERM: stopped after step {step}, which is saved\n" in (
-        capfd.readouterr().out
-    )
+    assert (
+        f"\nSIGTERM: stopped after step {step}, which is saved: the same command goes "
+        "on from there\n"
+    ) in capfd.readouterr().out
     saved = checkpoints.of_run(folder)[-1]
     assert saved.name == f"step_0000000{step}.weights.h5"
     assert_ends_like(folder, whole)
@@ -279,7 +280,7 @@ def test_error_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     assert message == (
         "step 3: k_ff is NaN or infinite; "
         f"{folder / 'checkpoints' / 'step_00000002.weights.h5'} is from before. Try "
-        "lower learning rates, the bounded loss rmb, or --on_nan=rollback"
+        "lower learning rates or the bounded loss rmb, or --on_nan=rollback"
     )
     assert [path.name for path in checkpoints.of_run(folder)] == [
         "step_00000002.weights.h5"
@@ -319,8 +320,9 @@ def test_error_too_many_rollbacks(tmp_path, monkeypatch):
     bad_above(0, monkeypatch)
     message = refused(tmp_path / "run", on_nan=["rollback", {"tries": 2}])
     assert message.startswith(
-        "step 3: k_ff is NaN or infinite, after going back 2 times; "
+        "step 3: k_ff is NaN or infinite after 2 of 2 rollbacks; "
     )
+    assert message.endswith("Try lower learning rates or the bounded loss rmb")
 
 
 def test_a_run_that_went_back_counts_on_when_it_is_resumed(tmp_path, monkeypatch):
@@ -329,7 +331,23 @@ def test_a_run_that_went_back_counts_on_when_it_is_resumed(tmp_path, monkeypatch
         bad_above(1e-4, patched)
         run(tmp_path / "run", steps=4, **settings)
     bad_above(0, monkeypatch, from_step=5)
-    assert "after going back 1 times" in refused(tmp_path / "run", **settings)
+    assert "infinite after 1 of 1 rollbacks" in refused(tmp_path / "run", **settings)
+
+
+def test_a_run_with_fewer_tries_than_it_had_stops(half, monkeypatch):
+    record = half / "checkpoints" / "step_00000004.json"
+    about = json.loads(record.read_text())
+    record.write_text(json.dumps(about | {"rollbacks": 2}))
+    bad_above(0, monkeypatch, from_step=5)
+    settings = {"on_nan": ["rollback", {"tries": 1}]}
+    assert "infinite after 2 of 1 rollbacks; " in refused(half, **settings)
+
+
+def test_a_finished_run_started_again_keeps_its_rates(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "again")
+    run(folder)
+    assert_same(last_weights(folder), last_weights(whole))
+    assert rows(folder) == rows(whole)
 
 
 def test_weights_that_are_bad_are_not_saved(tmp_path, monkeypatch):

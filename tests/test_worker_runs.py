@@ -82,7 +82,7 @@ def test_a_run_goes_on_with_another_number_of_workers(workers, tmp_path, whole):
         f"worker 1 ({workers.addresses[1]}) is gone: killed, ended by an error of its "
         "own, or cut off; start all workers again: the run goes on from its last "
         "checkpoint"
-    ) in workers.lines(0)
+    ) in "\n".join(workers.lines(0))  # behind the progress bar
     assert checkpoints.of_run(folder)[-1].name == "step_00000004.weights.h5"
     run(folder)  # and on one device again
     assert_close(folder, whole)

@@ -59,7 +59,7 @@ class Training:
         self.network, self.folder = network, folder
         self.decay, self.rollback = decay, rollback
         self.strategy = gan.distribute_strategy
-        self.worker, self.workers = worker(self.strategy)
+        self.worker, _ = worker(self.strategy)
 
     def run(self) -> dict[str, float]:
         """From the last checkpoint, or the start, to the end; the last figures.
@@ -219,7 +219,7 @@ class Training:
         if self.rollback is None or done >= self.rollback.tries:
             found = checkpoints.of_run(self.settings.folder)
             kept = f"{found[-1]} is from before" if found else "there is no checkpoint"
-            tried = f" after {done} of {self.rollback.tries} rollbacks" if done else ""
+            tried = f" after {done} rollbacks" if done else ""
             cures = "lower learning rates or the bounded loss rmb"
             cures += "" if self.rollback else ", or --on_nan=rollback"
             raise RunError(f"{error}{tried}; {kept}. Try {cures}") from error

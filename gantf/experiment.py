@@ -32,6 +32,7 @@ import tensorflow as tf
 
 from gantf import (
     architecture,
+    cost,
     datasets,
     features,
     losses,
@@ -189,28 +190,21 @@ _OPTIMIZERS = {
 def describe(settings: Settings) -> str:
     """The settings, both nets as tables and the cost of a step."""
     nets = architecture.read(settings.architecture)
-    # The generator goes forward and back (3); the discriminator so for real (3) and
-    # for fake samples (3), and once more back to the generator.
-    costs = {name: shapes.macs(*net, nets.classes) for name, net in nets.nets.items()}
-    g, d = costs["generator"], costs["discriminator"]
-    if settings.update == "simultaneous":
-        cost = 3 * g + 7 * d
-    else:
-        critic_steps = schedule.read(settings.critic_steps).usual
-        cost = critic_steps * (g + 6 * d) + 3 * g + 3 * d
-    cost *= settings.batch_size
+    penalties = [name for name, _ in settings.penalties]
+    scaling = settings.scaling if settings.scaling == "none" else settings.scaling[0]
+    steps = schedule.read(settings.critic_steps).usual
+    macs = cost.step(nets, settings.update, steps, penalties, scaling)
+    macs *= settings.batch_size
     shown = settings.to_dict() | {"architecture": nets.reference}
     lines = [f"{key:17} {value}" for key, value in shown.items()]
-    coded = any(name == "autoencoder" for name, _ in settings.penalties)
+    coded = "autoencoder" in penalties
     for name, net in nets.nets.items():
         idle = name == "decoder" and not coded
         unused = ", not trained: only the penalty autoencoder uses it" if idle else ""
         lines += ["", name + unused, shapes.table(*net, nets.classes)]
-    lines += ["", f"a step: about {cost / 1e9:.1f} G multiply-adds"]
-    left = ["penalties"] * bool(settings.penalties)
-    left += ["scaling"] * (settings.scaling != "none")
-    if left:
-        lines[-1] += f", less those of its {' and '.join(left)}"
+    lines += ["", f"a step: about {macs / 1e9:.1f} G multiply-adds"]
+    if left := [*cost.left(penalties, scaling)]:
+        lines[-1] += f", less those of {' and '.join(left)}"
     return "\n".join(lines)
 
 

@@ -20,7 +20,13 @@ from gantf.architecture import Latent, read_latent
 from gantf.batch import Batch, Draws, Memory
 from gantf.choices import choose, whole_number
 from gantf.inputs import all_layers, check_labels, run, samples
-from gantf.layers import Labels, SpectralNormalization, spectral_updates
+from gantf.layers import (
+    Labels,
+    SpectralNormalization,
+    shared_kernels,
+    spectral_updates,
+)
+from gantf.quick import quicken
 from gantf.replicas import (
     check_clipping,
     check_data,
@@ -159,6 +165,8 @@ class GAN(keras.Model):
         self.gradient_clip = _bound("gradient_clip", gradient_clip)
         _check_decoder(decoder, "autoencoder" in names, generator, discriminator)
         self.decoder = decoder
+        for net in filter(None, (generator, discriminator, decoder)):
+            quicken(net)
         self.augment = None if augment in (None, "none") else _named(_AUGMENT, augment)
         if self.augment:
             self.augment.check(generator.output_shape[1:])
@@ -284,7 +292,7 @@ class GAN(keras.Model):
         """A simultaneous step on one replica's share of the batch."""
         real, labels = samples(data)
         draws = self._draws(0)
-        with tf.GradientTape(persistent=True) as tape:
+        with shared_kernels(), tf.GradientTape(persistent=True) as tape:
             fake = self._fake(real, labels, draws)
             batch = self._batch(real, fake, labels, draws)
             generator_loss, loss, state = self._both_losses(batch)
@@ -307,7 +315,7 @@ class GAN(keras.Model):
         draws = self._draws(turn)
         with spectral_updates(False):  # of the generator: at its own step
             fake = self._fake(real, labels, draws)
-        with tf.GradientTape() as tape:
+        with shared_kernels(), tf.GradientTape() as tape:
             batch = self._batch(real, fake, labels, draws)
             _, loss, state = self._both_losses(batch)
             total, values, states = self._penalised(loss, batch)
@@ -324,7 +332,7 @@ class GAN(keras.Model):
         """The generator's part of an alternating step."""
         real, labels = samples(data)
         draws = self._draws(self.critic_steps.most)
-        with tf.GradientTape() as tape:
+        with shared_kernels(), tf.GradientTape() as tape:
             fake = self._fake(real, labels, draws)
             with spectral_updates(False):
                 batch = self._batch(real, fake, labels, draws)

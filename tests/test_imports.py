@@ -18,6 +18,7 @@ ARROWS = {
     "reference": "spec",
     "shapes": "spec words",
     "architecture": "spec shapes",
+    "cost": "architecture shapes",
     "layers": "layers.attention layers.conditional layers.convolution layers.labels "
     "layers.plain layers.spectral",
     "layers.attention": "",
@@ -49,8 +50,9 @@ ARROWS = {
     "models": "",
     "sampler": "architecture layers models replicas",
     "schedule": "",
-    "gan": "augment batch inputs replicas losses penalties scaling schedule layers "
-    "architecture sampler",
+    "quick": "inputs layers.convolution",
+    "gan": "augment batch inputs quick replicas losses penalties scaling schedule "
+    "layers architecture sampler",
     "images": "",
     "preparation": "images",
     "readers": "images readers.archives readers.arrays readers.batches readers.celeba "
@@ -106,8 +108,8 @@ ARROWS = {
     "claim": "files settings",
     "training": "callbacks checkpoints claim decay evaluate features gan monitors "
     "pictures plots readers replicas rollback samples settings signals streams",
-    "experiment": "architecture builder claim datasets features gan losses readers "
-    "replicas schedule settings shapes streams training",
+    "experiment": "architecture builder claim cost datasets features gan losses "
+    "readers replicas schedule settings shapes streams training",
     "pictures": "plots sampler",
     "projector": "files plots",
     "page": "",

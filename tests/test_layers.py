@@ -1,5 +1,8 @@
 """Layers against explicit operators, brute force and finite differences."""
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+import gantf
+from gantf import gan as gan_module
 from gantf import layers
-from gantf.layers import ConditionalDense, SpectralNormalization, spectral_updates
+from gantf.layers import (
+    ConditionalDense,
+    SpectralNormalization,
+    shared_kernels,
+    spectral_updates,
+)
 from gantf.layers.convolution import (
     conv_pair,
     depthwise_pair,
@@ -964,6 +974,160 @@ def test_messages(call, message):
 def test_matrix_needs_no_size_and_takes_groups():
     layer = layers.SNConv2D(6, 3, method="matrix", groups=3)
     assert layer(keras.Input((None, None, 3))).shape == (None, None, None, 6)
+
+
+# ---- shared kernels
+
+
+def counted(monkeypatch):
+    """The layers whose sigma was computed, a name for each time."""
+    made, usual = [], SpectralNormalization._factor
+
+    def factor(layer, values):
+        made.append(layer.name)
+        return usual(layer, values)
+
+    monkeypatch.setattr(SpectralNormalization, "_factor", factor)
+    return made
+
+
+def test_calls_share_the_newest_kernel(monkeypatch):
+    layer = normalised(lambda: K.Dense(7, use_bias=False), (4,))
+    x, made = draw(3, 4), counted(monkeypatch)
+
+    def truth():
+        """x W / |v W|, of the vector as it is."""
+        w, v = layer.kernel.numpy().astype(float), layer.vector.numpy().astype(float)
+        return x @ w / np.linalg.norm(v @ w)
+
+    with shared_kernels():
+        for training in (True, False, True):  # an iteration makes it anew
+            y = layer(x, training=training)
+            np.testing.assert_allclose(y, truth(), rtol=1e-5, atol=1e-6)
+            with spectral_updates(False):
+                np.testing.assert_array_equal(layer(x, training=True), y)
+            np.testing.assert_array_equal(layer(x), y)
+        assert len(made) == 2
+    layer.kernel.assign(2 + layer.kernel)
+    np.testing.assert_allclose(layer(x), truth(), rtol=1e-5, atol=1e-6)
+    with shared_kernels():
+        np.testing.assert_allclose(layer(x), truth(), rtol=1e-5, atol=1e-6)
+
+
+def test_each_layer_has_its_own_shared_kernel():
+    pair = [normalised(lambda: K.Dense(6), (6,)) for _ in range(2)]
+    x = draw(2, 6)
+    apart = [layer(x) for layer in pair]
+    with shared_kernels():
+        for layer, y in zip(pair * 2, apart * 2):
+            np.testing.assert_array_equal(layer(x), y)
+
+
+def test_kernels_are_shared_in_the_innermost_scope_of_a_thread(monkeypatch):
+    layer = normalised(lambda: K.Dense(6), (6,))
+    x, made = draw(2, 6), counted(monkeypatch)
+
+    def fresh():
+        before = len(made)
+        layer(x)
+        return len(made) > before
+
+    assert fresh() and fresh()
+    with shared_kernels():
+        assert fresh() and not fresh()
+        with shared_kernels():
+            assert fresh() and not fresh()
+        assert not fresh()
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(fresh).result() and other.submit(fresh).result()
+        with pytest.raises(KeyError), shared_kernels():
+            raise KeyError
+        assert not fresh()
+    assert fresh() and fresh()
+
+
+@pytest.mark.parametrize(
+    "make, shape",
+    [
+        (lambda: K.Conv2D(4, 3, strides=2), (5, 6, 2)),
+        (lambda: K.SeparableConv2D(4, 3), (5, 6, 2)),
+        (lambda: scaled(K.Dense, 4), [(5,), ()]),
+    ],
+)
+def test_shared_kernels_have_the_same_gradients(monkeypatch, make, shape):
+    """Of four calls on two batches."""
+    layer = normalised(make, shape, trainable_gain=True)
+    made = counted(monkeypatch)
+    wrt = [weight.value for weight in layer.trainable_variables]
+
+    def gradients(scope):
+        with scope, tf.GradientTape() as tape:
+            real, fake = (feed(n, shape, seed=n) for n in (2, 3))
+            loss = sum(
+                ops.sum(ops.tanh(layer(inputs)) * draw(*layer(inputs).shape))
+                for inputs in (real, fake)
+            )
+        return tape.gradient(loss, wrt)
+
+    alone = gradients(contextlib.nullcontext())
+    assert len(made) == 4
+    together = gradients(shared_kernels())
+    assert len(made) == 5
+    for ours, truth in zip(together, alone, strict=True):
+        ours, truth = tf.convert_to_tensor(ours), tf.convert_to_tensor(truth)
+        # Rounding of sums in another order.
+        bound = 1e-5 * np.abs(truth).max()
+        np.testing.assert_allclose(ours, truth, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(
+    "step, given, graph",
+    [
+        ("train_step", {}, True),
+        ("train_step", {"penalties": ["gp"], "scaling": "smmd"}, False),
+        ("critic_step", {"penalties": ["r1"]}, False),
+        ("generator_step", {}, False),
+    ],
+)
+def test_a_step_computes_each_sigma_once(monkeypatch, step, given, graph):
+    """And its numbers are those of a step that computes it at each call."""
+    nets = {
+        "latent": "normal-3",
+        "sample": "4x4x1",
+        "generator": "dense-4x4x1-sn-tanh",
+        "discriminator": "conv4-2-s2-sn-lrelu flatten dense-2-sn",
+    }
+    update = "simultaneous" if step == "train_step" else "alternating"
+    real, made = tf.constant(draw(4, 4, 4, 1)), counted(monkeypatch)
+
+    def after_two():
+        """The logs and all weights after two steps, and the sigmas computed."""
+        keras.utils.set_random_seed(1)
+        pair = gantf.build_pair(nets)
+        gan = gantf.GAN(*pair, loss="rep", update=update, **given)
+        gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
+        turns = (0,) if step == "critic_step" else ()
+
+        def one(data):
+            return getattr(gan, step)(data, *turns)
+
+        one = tf.function(one) if graph else one
+        made.clear()
+        logs = [one(real)]
+        times = [
+            made.count(layer.name)
+            for layer in gan.discriminator.layers
+            if isinstance(layer, SpectralNormalization)
+        ]
+        logs += [one(real)]
+        return [*logs[0].values(), *logs[1].values(), *gan.get_weights()], times
+
+    together, once = after_two()
+    monkeypatch.setattr(gan_module, "shared_kernels", contextlib.nullcontext)
+    alone, often = after_two()
+    assert once == [1, 1] and min(often) > 1
+    for ours, truth in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours, truth, rtol=1e-4, atol=1e-6)
 
 
 # ---- convolutions

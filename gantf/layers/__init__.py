@@ -27,6 +27,7 @@ from gantf.layers.spectral import (
     SNEmbedding,
     SNSeparableConv2D,
     SpectralNormalization,
+    shared_kernels,
     spectral_updates,
 )
 
@@ -55,5 +56,6 @@ __all__ = [
     "SNSeparableConv2D",
     "SpaceToDepth",
     "SpectralNormalization",
+    "shared_kernels",
     "spectral_updates",
 ]

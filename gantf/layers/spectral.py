@@ -21,6 +21,7 @@ from gantf.layers.operators import METHODS, kernel_of
 
 _register = keras.saving.register_keras_serializable(package="gantf")
 _updates = contextvars.ContextVar("spectral_updates", default=True)
+_shared = contextvars.ContextVar("shared_kernels", default=None)
 
 
 @contextlib.contextmanager
@@ -37,11 +38,30 @@ def spectral_updates(enabled: bool) -> Iterator[None]:
     It holds in the thread that enters it, and a tf.function keeps what held when it
     was traced: enter it in the step itself, not around `strategy.run`.
     """
-    token = _updates.set(enabled)
+    with _set(_updates, enabled):
+        yield
+
+
+@contextlib.contextmanager
+def shared_kernels() -> Iterator[None]:
+    """Lets all calls of a layer use the kernel that the first one has normalised.
+
+    Or the last one that made a power iteration. So sigma and its gradient are computed
+    once a step, however often the step calls the discriminator. Weights must not
+    change inside, and a layer's first call must not be inside a tf.function,
+    tf.while_loop or tf.cond that is entered here. It holds as `spectral_updates` does.
+    """
+    with _set(_shared, {}):
+        yield
+
+
+@contextlib.contextmanager
+def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _updates.reset(token)
+        variable.reset(token)
 
 
 @_register
@@ -139,10 +159,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         self.built = True
 
     def call(self, inputs, training=False):
-        values = self._values()
-        if training and _updates.get():
-            self.vector.assign(self._iterate(values))
-        scaled = self._map.scaled(self._factor(values), *values)
+        scaled = self._scaled(update=training and _updates.get())
         state = {id(v): (v, v.value) for v in self.layer.variables}
         state |= {id(v): (v, value) for v, value in zip(self._map.weights, scaled)}
         state = list(state.values())
@@ -175,6 +192,19 @@ class SpectralNormalization(keras.layers.Wrapper):
             "trainable_gain": self.trainable_gain,
             "iterations": self.iterations,
         }
+
+    def _scaled(self, update):
+        """The values of the map's weights, normalised; `shared_kernels` keeps them."""
+        shared = _shared.get()
+        if shared is not None and not update and id(self) in shared:
+            return shared[id(self)]
+        values = self._values()
+        if update:
+            self.vector.assign(self._iterate(values))
+        scaled = self._map.scaled(self._factor(values), *values)
+        if shared is not None:
+            shared[id(self)] = scaled
+        return scaled
 
     def _values(self):
         return [ops.cast(weight, "float32") for weight in self._map.weights]

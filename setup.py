@@ -17,7 +17,7 @@ TESTS += ["lmdb>=1.4", *FEATURES]  # lmdb writes what gantf reads by itself
 
 setup(
     name="gantf",
-    version="0.6.0",
+    version="0.7.0",
     description="A GAN model zoo for TensorFlow and Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

@@ -13,6 +13,9 @@
   is a matrix product for each place (i, j) of the kernel. oneDNN blocks such kernels
   badly: 3x3, 1024 -> 1024 channels on 4x4 maps, batch 64, takes it 240 ms; products
   take 105 (float32) or 55 ms (bfloat16).
+- On CPUs, and on one device, batch norm of maps in training is one operation in the
+  precision of its input. Its second derivative is exact too, which that of Keras'
+  own, not synchronised, is not: it takes the mean in the variance for a constant.
 
 Gradients of any order are right, in reverse and in forward mode.
 """
@@ -121,11 +124,45 @@ def _rectifier(slope: float) -> Callable[[Any], Any]:
     return call
 
 
+def _change_batch_norm(layer: keras.layers.BatchNormalization) -> None:
+    own = type(layer).call is not keras.layers.BatchNormalization.call
+    if own or layer.renorm or not (layer.center and layer.scale):
+        return
+    usual = functools.partial(keras.layers.BatchNormalization.call, layer)
+
+    def call(inputs, training=None, mask=None):
+        fused = training and layer.trainable and mask is None and _is_map(layer, inputs)
+        if not fused or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return usual(inputs, training=training, mask=mask)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(layer.gamma, tf.float32),
+            offset=tf.cast(layer.beta, tf.float32),
+            mean=[],
+            variance=[],
+            epsilon=layer.epsilon,
+        )
+        n = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        biased = variance * (n - 1) / n  # as Keras has it
+        for moving, now in (layer.moving_mean, mean), (layer.moving_variance, biased):
+            before = tf.cast(moving, tf.float32)
+            moving.assign(before * layer.momentum + now * (1 - layer.momentum))
+        return y
+
+    layer.call = call
+
+
+def _is_map(layer: keras.layers.BatchNormalization, inputs: Any) -> bool:
+    narrow = inputs.dtype in (tf.float32, tf.bfloat16)
+    return narrow and len(inputs.shape) == 4 and layer.axis in (-1, 3)
+
+
 _ANYWHERE = {
     keras.layers.LeakyReLU: _change_leaky_relu,
     keras.layers.Activation: _change_relu,
 }
 _ON_CPU = {
+    keras.layers.BatchNormalization: _change_batch_norm,
     keras.layers.Conv2D: _change_convolution,
     keras.layers.Conv2DTranspose: _change_transposed,
 }

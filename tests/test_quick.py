@@ -360,6 +360,104 @@ def test_calls_by_name():
     np.testing.assert_array_equal(ours(x), plain(x))
 
 
+def normalised(x, gamma, beta, epsilon=1e-3):
+    """Batch norm of maps in float64, by its definition."""
+    x = tf.cast(x, tf.float64)
+    mean = tf.reduce_mean(x, (0, 1, 2))
+    variance = tf.reduce_mean((x - mean) ** 2, (0, 1, 2))
+    return (x - mean) / tf.sqrt(variance + epsilon) * gamma + beta, mean, variance
+
+
+def batch_norm(dtype="float32"):
+    net = net_of(K.BatchNormalization(dtype=dtype))
+    first = draw(4, 2)  # gamma, beta, moving mean, moving variance
+    net.set_weights([*first[:3], first[3] ** 2])
+    quick.quicken(net)
+    return net, first.astype("float64")
+
+
+def test_batch_norm_and_its_first_two_derivatives():
+    net, (gamma, beta, moved, _) = batch_norm()
+    x, u, d = (tf.constant(3 * draw(5, 4, 4, 2, seed=i) + i) for i in range(3))
+
+    def slope(norm, x, kind):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(norm(x) * tf.cast(u, kind))
+        return tape.gradient(value, x)
+
+    def ours(x):
+        return net(x, training=True)
+
+    def truth(x):
+        return normalised(x, gamma, beta)[0]
+
+    agree([ours(x)], [truth(x)])
+    expected = 0.99 * moved + 0.01 * normalised(x, gamma, beta)[1]
+    np.testing.assert_allclose(net.get_weights()[2], expected, rtol=1e-6)
+    x64, step = tf.cast(x, tf.float64), 1e-5 * tf.cast(d, tf.float64)
+    agree([slope(ours, x, tf.float32)], [slope(truth, x64, tf.float64)])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        bent = tf.reduce_sum(tf.sin(slope(ours, x, tf.float32)))
+    found = tf.reduce_sum(tape.gradient(bent, x) * d)
+    ends = [
+        tf.reduce_sum(tf.sin(slope(truth, x64 + s, tf.float64))) for s in (step, -step)
+    ]
+    expected = (ends[0] - ends[1]) / 2e-5
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_batch_norm_keeps_the_biased_variance():
+    for dtype, rounding in ("float32", 1e-6), ("mixed_bfloat16", 1e-2):
+        net, (gamma, beta, _, moved) = batch_norm(dtype)
+        x = tf.constant(draw(2, 4, 4, 2, seed=3))
+        y = net(x, training=True)
+        truth, _, variance = normalised(x, gamma, beta)
+        assert y.dtype == net.layers[-1].compute_dtype
+        agree([y], [truth], rounding)
+        now = net.get_weights()[3]
+        # 31 / 32 of the variance that the operation gives
+        change = (now - 0.99 * moved**2) / 0.01
+        np.testing.assert_allclose(change, variance, rtol=max(rounding, 1e-4))
+
+
+@pytest.mark.parametrize(
+    "make, shape",
+    [
+        (lambda: K.BatchNormalization(), (5,)),
+        (lambda: K.BatchNormalization(axis=1), (4, 4, 2)),
+        (lambda: K.BatchNormalization(scale=False), (4, 4, 2)),
+        (lambda: K.BatchNormalization(center=False), (4, 4, 2)),
+        (lambda: K.BatchNormalization(renorm=True), (4, 4, 2)),
+        (lambda: K.BatchNormalization(trainable=False), (4, 4, 2)),
+        (lambda: K.BatchNormalization(dtype="float64"), (4, 4, 2)),
+    ],
+)
+def test_batch_norms_that_are_left(monkeypatch, make, shape):
+    plain, ours = twins(net_of(make(), shape=shape))
+    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", None)  # cannot be called
+    x = draw(3, *shape)
+    for training in (True, False):
+        own = {"training": training}
+        np.testing.assert_array_equal(ours(x, **own), plain(x, **own))
+    agree(ours.get_weights(), plain.get_weights())
+
+
+def test_batch_norm_of_inference_and_of_several_replicas_is_left(monkeypatch):
+    plain, ours = twins(net_of(K.BatchNormalization()))
+    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", None)
+    x = draw(3, 4, 4, 2)
+    np.testing.assert_array_equal(ours(x, training=False), plain(x, training=False))
+    several = SimpleNamespace(num_replicas_in_sync=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(quick.tf.distribute, "get_strategy", lambda: several)
+        layer = ours.layers[-1]
+        np.testing.assert_array_equal(
+            layer(x, training=True), plain.layers[-1](x, training=True)
+        )
+
+
 def test_a_gradient_may_be_taken_outside_of_the_graph_of_the_net(products):
     plain, ours = twins(net_of(K.Conv2D(4, 3), K.LeakyReLU()))
     x, found = tf.constant(draw(2, 4, 4, 2)), []

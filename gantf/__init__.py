@@ -67,7 +67,7 @@ _NAMES = {
     "build_pair": "builder",
 }
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 __all__ = [*_MODULES, *_NAMES]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,15 @@ TINY = {
 }
 
 
+@pytest.fixture(autouse=True)
+def beside(monkeypatch):
+    """Tools find each other, as where they are run from their folder."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+
+
 @pytest.fixture
 def call(tool, monkeypatch, capsys):
     """Runs a tool; gives what it printed."""
-    monkeypatch.syspath_prepend("tools")
     known = architectures.get
     monkeypatch.setattr(
         architectures, "get", lambda name: TINY if name == "tiny" else known(name)
@@ -65,8 +71,7 @@ def test_all_cases_are_timed_and_written(call, tmp_path):
     ] * 2
 
 
-def test_width_changes_all_channels_but_those_of_the_output(tool, monkeypatch):
-    monkeypatch.syspath_prepend("tools")
+def test_width_changes_all_channels_but_those_of_the_output(tool):
     wide = tool("benchmark_cases").widened(TINY, 2)
     assert spec.unparse(spec.parse(wide["generator"])) == (
         "dense-4x4x16-bn-relu tconv4-1-s2-tanh"

@@ -8,27 +8,35 @@ attention: not norms, activations, spectral norms, kernels of the loss, optimize
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gantf import shapes
 from gantf.architecture import Architecture
+from gantf.words import WORDS
 
-# Gradient penalties: forward, back to the samples, and of that the gradient: forward
-# again and to the weights.
-_SLOPES = 4
-PENALTIES: dict[str, int] = {  # passes on one sample of the batch
-    "gp": _SLOPES,
-    "witness_gp": _SLOPES,
-    "cramer_gp": _SLOPES,
-    "dragan": _SLOPES,
-    "r1": _SLOPES,
-    "r2": _SLOPES,
+# Penalties on slopes, and whether they curve the score themselves, see `_slopes`.
+PENALTIES: dict[str, bool] = {
+    "gp": False,
+    "witness_gp": True,
+    "cramer_gp": True,
+    "dragan": False,
+    "r1": False,
+    "r2": False,
 }
 
-# Scalings with d scores need their Jacobian, here that of the real samples: forward,
-# back from each score; and for the discriminator the gradient of that, forward again
-# and to the weights.
-SCALINGS = ("smmd", "smmd_exact", "swgan", "slope")
+# Scalings by the slopes of each score at the real samples, as the penalties.
+SCALINGS: dict[str, bool] = {
+    "smmd": False,
+    "smmd_exact": True,
+    "swgan": True,
+    "slope": False,
+}
+
+# What curves a score: slopes change, not only from one region to another.
+_STRAIGHT = {"relu", "lrelu", "crelu"}
+_CURVED = {"attn", "mbstd"} | {
+    name for name, word in WORDS.items() if word.field in ("norm", "act")
+} - _STRAIGHT
 
 
 def step(
@@ -58,15 +66,33 @@ def step(
         _passes(nets, name) for name in ("generator", "discriminator")
     )
     scores = shapes.out_shape(*nets.nets["discriminator"], nets.classes)[-1]
-    slopes = scaling in SCALINGS
-    more = d * sum(PENALTIES.get(name, 0) for name in penalties)
-    more += d * (1 + 3 * scores) * slopes
+    slopes = _slopes(nets, d, first_d)
+    more = sum(slopes(1, PENALTIES[name]) for name in penalties if name in PENALTIES)
+    scaled = scaling in SCALINGS
+    if scaled:
+        more += slopes(scores, SCALINGS[scaling])
     if update == "simultaneous":
         return 3 * g - first_g + 7 * d - 2 * first_d + more
     critic = g + 6 * d - 2 * first_d + more
     # Its loss is scaled too.
-    generator = 3 * g - first_g + 3 * d + d * (1 + scores) * slopes
+    generator = 3 * g - first_g + 3 * d + d * (1 + scores) * scaled
     return int(critic_steps * critic + generator)
+
+
+def _slopes(nets: Architecture, d: int, first: int) -> Callable[[int, bool], int]:
+    """What slopes of so many scores, and the gradient of these slopes, cost.
+
+    Forward and back to the samples from each score; and the gradient of that, forward
+    again and to the weights. Where what is differentiated is curved, by the net or by
+    the penalty, also back through the first pass, to its weights and inputs.
+    """
+    layers, _ = nets.nets["discriminator"]
+    net = any({layer.kind, layer.norm, layer.act} & _CURVED for layer in layers)
+
+    def passes(scores, curved):
+        return d * (1 + 3 * scores) + (2 * d - first) * (net or curved)
+
+    return passes
 
 
 def left(penalties: Iterable[str], scaling: str) -> list[str]:

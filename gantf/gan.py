@@ -26,7 +26,7 @@ from gantf.layers import (
     shared_kernels,
     spectral_updates,
 )
-from gantf.quick import quicken
+from gantf.quick import quicken, quicken_optimizer
 from gantf.replicas import (
     check_clipping,
     check_data,
@@ -231,6 +231,8 @@ class GAN(keras.Model):
         # Before fit: variables made inside a replica's step would be lost.
         self.generator_optimizer.build(self._trained("generator"))
         self.discriminator_optimizer.build(self._trained("discriminator"))
+        quicken_optimizer(self.generator_optimizer)
+        quicken_optimizer(self.discriminator_optimizer)
 
     def call(self, inputs, training=False):
         return self.generator(inputs, training=training)

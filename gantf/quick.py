@@ -1,6 +1,7 @@
-"""Other arithmetic for some gradients of layers: the same numbers in less time.
+"""Other arithmetic for some layers and for Adam: the same numbers in less time.
 
-`quicken` changes how the layers of a net compute, not what, and not what is saved.
+`quicken` changes how the layers of a net compute, not what, and not what is saved;
+`quicken_optimizer` an optimizer.
 
 - Relu and leaky relu take the signs that their gradient needs from their output, so
   that TensorFlow can compute convolution, bias and leaky relu in one. And they say
@@ -16,8 +17,11 @@
 - On CPUs, and on one device, batch norm of maps in training is one operation in the
   precision of its input. Its second derivative is exact too, which that of Keras'
   own, not synchronised, is not: it takes the mean in the variance for a constant.
+- On one device Adam changes a variable in one operation, not in twelve.
 
-Gradients of any order are right, in reverse and in forward mode.
+Gradients of any order are right, in reverse and in forward mode; batch norm's up to
+the second. A net that is exported as a SavedModel has first gradients only where it
+has such products.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ def quicken(net: keras.Model) -> None:
     """Lets the layers of a net compute in the ways of this module.
 
     Convolutions with groups, dilation or channels first, on maps of unknown size, and
-    layers that compute in a way of their own stay as they are.
+    layers whose class or who themselves have a way of their own stay as they are.
     """
     seen = {device.device_type for device in tf.config.list_physical_devices()}
     changes = _ANYWHERE | (_ON_CPU if seen == {"CPU"} else {})
@@ -53,6 +57,40 @@ def quicken(net: keras.Model) -> None:
         for kind, change in changes.items():
             if isinstance(layer, kind):
                 change(layer)
+
+
+def quicken_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Lets Adam, without amsgrad, compute in the way of this module."""
+    ours = keras.optimizers.Adam.update_step
+    if _is_own(optimizer, keras.optimizers.Adam, "update_step") or optimizer.amsgrad:
+        return
+
+    def update_step(gradient, variable, learning_rate):
+        if _has_replicas():
+            return ours(optimizer, gradient, variable, learning_rate)
+        kind = variable.dtype
+        now = keras.ops.cast(optimizer.iterations + 1, kind)
+        index = optimizer._get_variable_index(variable)
+        moments = optimizer._momentums[index], optimizer._velocities[index]
+        m, v = (moment.value for moment in moments)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=tf.constant(optimizer.beta_1, kind) ** now,
+            beta2_power=tf.constant(optimizer.beta_2, kind) ** now,
+            lr=tf.cast(learning_rate, kind),
+            beta1=optimizer.beta_1,
+            beta2=optimizer.beta_2,
+            epsilon=optimizer.epsilon,
+            grad=tf.cast(gradient, kind),
+        )
+
+    optimizer.update_step = update_step
+
+
+def _has_replicas() -> bool:
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
 def _inner_layers(net: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -64,7 +102,7 @@ def _inner_layers(net: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _change_convolution(layer: keras.layers.Conv2D) -> None:
-    own = type(layer).convolution_op is not keras.layers.Conv2D.convolution_op
+    own = _is_own(layer, keras.layers.Conv2D, "convolution_op")
     if own or layer.groups > 1 or not _is_plain(layer):
         return
     usual = functools.partial(keras.layers.Conv2D.convolution_op, layer)
@@ -77,7 +115,7 @@ def _change_convolution(layer: keras.layers.Conv2D) -> None:
 
 
 def _change_transposed(layer: keras.layers.Conv2DTranspose) -> None:
-    own = type(layer).call is not keras.layers.Conv2DTranspose.call
+    own = _is_own(layer, keras.layers.Conv2DTranspose)
     if own or layer.padding != "same" or layer.output_padding or not _is_plain(layer):
         return
     usual = functools.partial(keras.layers.Conv2DTranspose.call, layer)
@@ -95,18 +133,25 @@ def _change_transposed(layer: keras.layers.Conv2DTranspose) -> None:
 
 
 def _change_leaky_relu(layer: keras.layers.LeakyReLU) -> None:
-    if type(layer).call is keras.layers.LeakyReLU.call:
-        layer.call = _rectifier(layer.negative_slope)
+    if not _is_own(layer, keras.layers.LeakyReLU):
+        layer.call = lambda inputs: _rectified(inputs, layer.negative_slope)
 
 
 def _change_relu(layer: keras.layers.Activation) -> None:
-    own = type(layer).call is not keras.layers.Activation.call
-    if not own and layer.activation is keras.activations.relu:
-        layer.call = _rectifier(0.0)
+    own = _is_own(layer, keras.layers.Activation)
+    if own or layer.activation is not keras.activations.relu:
+        return
+    usual = functools.partial(keras.layers.Activation.call, layer)
+
+    def call(inputs):
+        still = layer.activation is keras.activations.relu
+        return _rectified(inputs, 0.0) if still else usual(inputs)
+
+    layer.call = call
 
 
-def _rectifier(slope: float) -> Callable[[Any], Any]:
-    """max(x, slope x), whose slope is constant but for a jump."""
+def _rectified(x: Any, slope: float) -> Any:
+    """x, and slope x where it is below 0; its slopes are constant but for a jump."""
 
     @tf.custom_gradient
     def rectify(x):
@@ -118,21 +163,18 @@ def _rectifier(slope: float) -> Callable[[Any], Any]:
 
         return y, gradient
 
-    def call(inputs):  # by name too, which custom gradients do not take
-        return rectify(inputs)
-
-    return call
+    return rectify(x)
 
 
 def _change_batch_norm(layer: keras.layers.BatchNormalization) -> None:
-    own = type(layer).call is not keras.layers.BatchNormalization.call
+    own = _is_own(layer, keras.layers.BatchNormalization)
     if own or layer.renorm or not (layer.center and layer.scale):
         return
     usual = functools.partial(keras.layers.BatchNormalization.call, layer)
 
     def call(inputs, training=None, mask=None):
         fused = training and layer.trainable and mask is None and _is_map(layer, inputs)
-        if not fused or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        if not fused or _has_replicas():
             return usual(inputs, training=training, mask=mask)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -142,7 +184,8 @@ def _change_batch_norm(layer: keras.layers.BatchNormalization) -> None:
             variance=[],
             epsilon=layer.epsilon,
         )
-        n = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        n = tf.size(inputs, tf.int64) // tf.size(layer.gamma, tf.int64)
+        n = tf.cast(n, tf.float32)
         biased = variance * (n - 1) / n  # as Keras has it
         for moving, now in (layer.moving_mean, mean), (layer.moving_variance, biased):
             before = tf.cast(moving, tf.float32)
@@ -154,6 +197,7 @@ def _change_batch_norm(layer: keras.layers.BatchNormalization) -> None:
 
 def _is_map(layer: keras.layers.BatchNormalization, inputs: Any) -> bool:
     narrow = inputs.dtype in (tf.float32, tf.bfloat16)
+    narrow = narrow and inputs.dtype == layer.compute_dtype
     return narrow and len(inputs.shape) == 4 and layer.axis in (-1, 3)
 
 
@@ -166,6 +210,13 @@ _ON_CPU = {
     keras.layers.Conv2D: _change_convolution,
     keras.layers.Conv2DTranspose: _change_transposed,
 }
+
+
+def _is_own(layer: Any, kind: type, method: str = "call") -> bool:
+    """Whether a layer or an optimizer has another method than its kind."""
+    return method in vars(layer) or getattr(type(layer), method) is not getattr(
+        kind, method
+    )
 
 
 def _is_plain(layer: Any) -> bool:

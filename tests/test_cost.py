@@ -48,6 +48,9 @@ def pair(**changes):
             ("alternating", 2, [], "slope"),
             2 * (G + 10 * D - 2 * c) + 3 * G - g + 5 * D,
         ),
+        # Distances of scores are curved: back through the first pass too.
+        (("simultaneous", 1, ["witness_gp"]), 3 * G - g + 13 * D - 3 * c),
+        (("simultaneous", 1, ["gp"], "swgan"), 3 * G - g + 17 * D - 3 * c),
         # Not known: nothing.
         (("simultaneous", 1, ["autoencoder"], "gcmmd"), 3 * G - g + 7 * D - 2 * c),
     ],
@@ -67,6 +70,16 @@ def test_each_score_is_gone_back_from():
     once = cost.step(wide, "alternating", 1)
     scaled = cost.step(wide, "alternating", 1, [], "smmd")
     assert scaled == once + 13 * d + 5 * d
+
+
+@pytest.mark.parametrize("word", ["tanh", "ln", "bn", "silu"])
+@pytest.mark.parametrize("form", ["conv3-2-{}", "conv3-2 {}"])
+def test_slopes_of_curved_nets(word, form):
+    curved = pair(discriminator=f"{form.format(word)} conv4-3-s2-relu flatten dense-1")
+    plain = 3 * G - g + 7 * D - 2 * c
+    assert cost.step(curved, "simultaneous") == plain
+    found = cost.step(curved, "simultaneous", 1, ["gp", "r1"])
+    assert found == plain + 2 * (6 * D - c)
 
 
 def test_steps_are_whole_and_labels_are_known():
@@ -132,6 +145,7 @@ def products(graph, batch):
         ("alternating", ["r1"], "none", 2),
         ("simultaneous", ["r2"], "smmd", 4),
         ("alternating", [], "slope", 3),
+        ("simultaneous", [], "swgan", 1),
     ],
 )
 def test_steps_are_those_of_the_graph(update, penalties, scaling, unread):
@@ -140,9 +154,20 @@ def test_steps_are_those_of_the_graph(update, penalties, scaling, unread):
     A slope does not read the score, nor its gradient the score that it goes forward
     to again: there the graph spares the last kernel.
     """
+    assert_graph(PAIR, update, penalties, scaling, unread)
+
+
+@pytest.mark.parametrize("word", ["tanh", "ln", "bn"])
+def test_steps_of_curved_nets_are_those_of_the_graph(word):
+    """Nothing goes back through the last kernel, which is straight, either."""
+    chosen = f"conv3-2-{word} conv4-3-s2-{word} flatten dense-1"
+    assert_graph(PAIR | {"discriminator": chosen}, "simultaneous", ["gp"], "none", 4)
+
+
+def assert_graph(chosen, update, penalties, scaling, unread):
     batch = 5
     gan = gantf.GAN(
-        *gantf.build_pair(PAIR),
+        *gantf.build_pair(chosen),
         loss="hinge",
         penalties=penalties,
         scaling=scaling,
@@ -159,5 +184,5 @@ def test_steps_are_those_of_the_graph(update, penalties, scaling, unread):
     else:
         found = traced(lambda data: gan.critic_step(data, 0))
         found += traced(gan.generator_step)
-    counted = cost.step(pair(), update, 1, penalties, scaling)
+    counted = cost.step(architecture.read(chosen), update, 1, penalties, scaling)
     assert found == batch * (counted - unread * LAST)

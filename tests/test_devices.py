@@ -17,10 +17,8 @@ from gantf import augment, losses, penalties, scaling
 # double gradients, both updates, both precisions; and two that must differ.
 CHOSEN = [
     "all at once alternating float32",
-    "augment ada simultaneous float32",
     "loss rep simultaneous mixed_bfloat16",
     "net conditional simultaneous float32",
-    "loss of each share rep simultaneous mixed_bfloat16",
     "batch norm of each share rmb simultaneous float32",
 ]
 LAYOUTS = ["mirrored", "workers"]

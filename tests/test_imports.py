@@ -18,7 +18,7 @@ ARROWS = {
     "reference": "spec",
     "shapes": "spec words",
     "architecture": "spec shapes",
-    "cost": "architecture shapes",
+    "cost": "architecture shapes words",
     "layers": "layers.attention layers.conditional layers.convolution layers.labels "
     "layers.plain layers.spectral",
     "layers.attention": "",

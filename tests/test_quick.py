@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from keras import layers as K
 
+import architectures
 import gantf
 from gantf import quick
 from gantf.layers import CroppedConv2DTranspose, PaddedConv2D, SpectralNormalization
@@ -345,6 +346,31 @@ def test_maps_of_unknown_size(products):
     assert products
 
 
+@pytest.mark.parametrize(
+    "layer, name",
+    [
+        (K.Activation("relu"), "call"),
+        (K.LeakyReLU(), "call"),
+        (K.BatchNormalization(), "call"),
+        (K.Conv2D(4, 3), "convolution_op"),
+        (K.Conv2DTranspose(4, 3, padding="same"), "call"),
+    ],
+)
+def test_what_a_layer_has_of_its_own_is_left(products, layer, name):
+    net = net_of(layer)
+    setattr(layer, name, mine := lambda *inputs, **others: None)
+    quick.quicken(net)
+    assert vars(layer)[name] is mine
+
+
+def test_a_layer_may_change_later():
+    relu, leaky, x = K.Activation("relu"), K.LeakyReLU(0.1), tf.constant([[-2.0, 3.0]])
+    quick.quicken(net_of(relu, leaky, shape=(2,)))
+    relu.activation, leaky.negative_slope = keras.activations.tanh, 0.5
+    np.testing.assert_allclose(relu(x), np.tanh(x), rtol=1e-6)
+    np.testing.assert_allclose(leaky(x), [[-1, 3]])
+
+
 def test_calls_by_name():
     """Keras keeps how a layer was called, and calls it so again."""
     x = inputs = keras.Input((4, 4, 2))
@@ -442,6 +468,28 @@ def test_batch_norms_that_are_left(monkeypatch, make, shape):
         own = {"training": training}
         np.testing.assert_array_equal(ours(x, **own), plain(x, **own))
     agree(ours.get_weights(), plain.get_weights())
+
+
+def test_batch_norm_of_maps_of_unknown_shape():
+    plain, ours = (twin.layers[-1] for twin in twins(net_of(K.BatchNormalization())))
+    x, unknown = draw(3, 4, 4, 2), tf.TensorSpec((None,) * 4)
+    for layer in (plain, ours):
+        call = tf.function(lambda x: layer(x, training=True), [unknown])  # noqa: B023
+        found = call(x)
+        np.testing.assert_allclose(found, plain(x, training=True), atol=1e-6)
+    agree(
+        ours.get_weights()[2:],
+        [0.01 * x.mean((0, 1, 2)), 0.99 + 0.01 * x.var((0, 1, 2))],
+    )
+
+
+def test_batch_norm_of_another_precision_than_the_input_is_left():
+    layers = [K.BatchNormalization(autocast=False) for _ in range(2)]
+    quick.quicken(net_of(layers[0]))
+    x = tf.cast(draw(3, 4, 4, 2), tf.bfloat16)
+    found = [layer(x, training=True) for layer in layers]
+    assert found[0].dtype == found[1].dtype == tf.float32
+    np.testing.assert_array_equal(*found)
 
 
 def test_batch_norm_of_inference_and_of_several_replicas_is_left(monkeypatch):
@@ -609,3 +657,97 @@ def test_a_penalty_spares_the_pass_that_carries_zeros(rectifier):
     found = convolutions(ours, x)
     assert list(found.values()) == [4, 2, 2]
     assert sum(convolutions(plain, x).values()) > 8
+
+
+# ---- Adam
+
+
+def updated(optimizer):
+    """Two variables after four known gradients, and the graph of a step."""
+    variables = [keras.Variable(draw(3, 4)), keras.Variable(draw(5), dtype="float64")]
+    optimizer.build(variables)
+    quick.quicken_optimizer(optimizer)
+
+    @tf.function
+    def step(gradients):
+        optimizer.apply(gradients, variables)
+
+    for i in range(4):
+        gradients = [tf.constant(draw(*v.shape, seed=i), v.dtype) for v in variables]
+        step(gradients)
+    graph = str(step.get_concrete_function(gradients).graph.as_graph_def())
+    return [keras.ops.convert_to_numpy(v) for v in variables], graph
+
+
+def adam_by_hand(x, gradients, rate, beta_1, beta_2, epsilon):
+    """Kingma, Ba 2015, the form before section 2.1: epsilon beside sqrt(v)."""
+    x, m, v = x.astype("float64"), 0.0, 0.0
+    for t, g in enumerate(gradients, 1):
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        now = rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        x = x - now * m / (np.sqrt(v) + epsilon)
+    return x
+
+
+@pytest.mark.parametrize("beta_1, epsilon", [(0.5, 1e-7), (0.0, 1e-2), (0.9, 1e-8)])
+def test_adam_by_hand(beta_1, epsilon):
+    optimizer = keras.optimizers.Adam(0.02, beta_1, 0.99, epsilon)
+    (single, double), _ = updated(optimizer)
+    for found, shape, bound in ((single, (3, 4), 1e-6), (double, (5,), 1e-12)):
+        gradients = [draw(*shape, seed=i).astype("float64") for i in range(4)]
+        rate = float(np.float32(0.02))  # as Keras keeps it
+        wanted = adam_by_hand(draw(*shape), gradients, rate, beta_1, 0.99, epsilon)
+        np.testing.assert_allclose(found, wanted, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"weight_decay": 0.1},
+        {"clipnorm": 0.5},
+        {"use_ema": True, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+        {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)},
+    ],
+)
+def test_what_adam_does_beside_its_update(more, monkeypatch):
+    more = {"learning_rate": 0.02, "beta_1": 0.5} | more
+    found, graph = updated(keras.optimizers.Adam(**more))
+    assert "ResourceApplyAdam" in graph
+    monkeypatch.setattr(quick, "quicken_optimizer", lambda optimizer: None)
+    for mine, theirs in zip(found, updated(keras.optimizers.Adam(**more))[0]):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=2e-6)
+
+
+class OwnAdam(keras.optimizers.Adam):
+    def update_step(self, gradient, variable, learning_rate):
+        variable.assign_sub(gradient)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.Adam(amsgrad=True),
+        lambda: keras.optimizers.SGD(0.1),
+        lambda: keras.optimizers.Nadam(),
+        OwnAdam,
+    ],
+)
+def test_optimizers_that_are_left(make):
+    _, graph = updated(make())
+    assert "ResourceApplyAdam" not in graph
+
+
+def test_adam_of_several_replicas_is_left(monkeypatch):
+    monkeypatch.setattr(quick, "_has_replicas", lambda: True)
+    _, graph = updated(keras.optimizers.Adam())
+    assert "ResourceApplyAdam" not in graph
+
+
+def test_a_gan_trains_with_adam_in_one_operation():
+    gan = gantf.GAN(*gantf.build_pair(architectures.get("mlp-2d")), loss="rep")
+    gan.compile()
+    for net in "generator", "discriminator":
+        assert "update_step" in vars(getattr(gan, f"{net}_optimizer"))

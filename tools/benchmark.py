@@ -10,11 +10,13 @@ Usage:
     python tools/benchmark.py dcgan-sn-28 --fit               # a run's callbacks too
 
 All is timed in one process and in turn, a round of everything after the other; shown
-are medians. "G" counts 10^9 multiply-adds of products (`gantf.cost`), two operations
-each, and "of matrix" is their rate over that of the product of two matrices of 3072 x
-3072 numbers of the same precision in the same rounds. "compile" is the first step,
-replicas are logical devices of the CPU, or GPUs. --memory makes each pair in a process
-of its own first: the most it takes there for two steps, beyond what TensorFlow takes.
+are medians. "images/s" counts the samples that a step reads, a batch for each update of
+the discriminator. "G" counts 10^9 multiply-adds of products (`gantf.cost`), two
+operations each, and "of matrix" is their rate over that of the product of two matrices
+of 3072 x 3072 numbers of the same precision in the same rounds. "compile" is the first
+step, replicas are logical devices of the CPU, or GPUs. --memory makes each pair in a
+process of its own first: the most it takes there for two steps, beyond what TensorFlow
+takes.
 
 --parts times parts of the step by themselves, against the step: the generator and the
 discriminator forward, the gradients of both less what is forward, power iterations
@@ -22,8 +24,9 @@ with the gradient of sigma, the loss with its gradient, both optimizers, and a b
 the embedded images. They need not add up to it, for in a step TensorFlow does some at
 the same time.
 
---torch needs PyTorch. Its steps are those of tools/torch_step.py, and ratios are of the
-rounds: above 1, gantf is faster.
+--torch needs PyTorch, and takes one case in one or both precisions. Its steps are those
+of tools/torch_step.py, without torch.compile, and ratios are of the rounds: above 1,
+gantf is faster.
 """
 
 import argparse
@@ -94,29 +97,37 @@ def torch_steps(pair: Pair) -> dict[tuple, Callable[[], None]]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     nets, batch = pair.settings.architecture, pair.real["image"].numpy()
-    given = (there, nets, pair.case.loss, batch)
+    given = (there, nets, pair.case.loss, batch, pair.critic_steps)
     context.Process(target=serve_torch, args=given, daemon=True).start()
+    there.close()  # so that its end is seen where it fails
+
+    def heard():
+        try:
+            return here.recv()
+        except EOFError:
+            raise SystemExit("--torch: the process of PyTorch has failed") from None
 
     def step(key):
         here.send(key)
-        here.recv()
+        heard()
 
-    return {("torch", *key): functools.partial(step, key) for key in here.recv()}
+    return {("torch", *key): functools.partial(step, key) for key in heard()}
 
 
-def serve_torch(connection: Any, nets: Any, loss: str, batch: Any) -> None:
+def serve_torch(
+    connection: Any, nets: Any, loss: str, batch: Any, critic_steps: int
+) -> None:
     """Makes the steps that are asked for, each when it is."""
     import torch_step  # only here: PyTorch may be missing
 
-    keys = list(itertools.product(torch_step.UPDATES, torch_step.PRECISIONS))
+    several = critic_steps > 1  # for these nothing is simultaneous
+    keys = list(itertools.product(torch_step.UPDATES[several:], torch_step.PRECISIONS))
+    steps = {key: torch_step.Step(nets, loss, *key, critic_steps) for key in keys}
     connection.send(keys)
-    steps = {}
     with contextlib.suppress(EOFError):  # the other end is closed
         while True:
-            key = connection.recv()
-            if key not in steps:
-                steps[key] = torch_step.Step(nets, loss, *key)
-            steps[key](steps[key].batch(batch))
+            step = steps[connection.recv()]
+            step(*[step.batch(batch)] * critic_steps)
             connection.send(None)
 
 
@@ -149,7 +160,7 @@ def results(pairs: list[Pair], seconds: dict[Any, list[float]]) -> list[dict]:
                 **dataclasses.asdict(case),
                 "update": pair.settings.update,
                 "ms": 1e3 * step,
-                "images_per_s": case.batch / step,
+                "images_per_s": case.batch * max(pair.critic_steps, 1) / step,
                 "giga_macs": 1e-9 * macs,
                 "gflops": 2e-9 * macs / step,
                 "matrix_gflops": 1e-9 * statistics.median(rate),
@@ -254,6 +265,7 @@ def machine() -> str:
 
 def main() -> None:
     options = read_options()
+    check_torch(options)
     divide(max(options.replicas))
     lists = {name: getattr(options, name) for name in LISTS}
     cases = [
@@ -291,6 +303,19 @@ def main() -> None:
         print(f"\n{name_cases(cases)[0]}: in a run a step is {found['fit']:.3f} bare")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def check_torch(options: argparse.Namespace) -> None:
+    """Ends the program where PyTorch has no step that is equal to gantf's."""
+    lists = {name: getattr(options, name) for name in LISTS if name != "precision"}
+    several = [name for name, values in lists.items() if len(values) > 1]
+    if options.torch and (
+        several or options.score != [None] or options.replicas != [1]
+    ):
+        raise SystemExit(
+            "--torch is for one case of one replica and of the score of its loss, in "
+            "one or both precisions: drop the other lists, --score and --replicas"
+        )
 
 
 LISTS = {  # option -> what its values are

@@ -114,14 +114,18 @@ class Pair:
         for value in self._train(self._data).values():
             value.numpy()
 
+    @property
+    def critic_steps(self) -> int:
+        """Updates of the discriminator in a step."""
+        return schedule.read(self.settings.critic_steps).usual
+
     def macs(self) -> int:
         """The multiply-adds of a step."""
         of = self.settings
         nets = architecture.read(of.architecture)
-        usual = schedule.read(of.critic_steps).usual
         penalties = [name for name, _ in of.penalties]
         scaling = of.scaling if of.scaling == "none" else of.scaling[0]
-        one = cost.step(nets, of.update, usual, penalties, scaling)
+        one = cost.step(nets, of.update, self.critic_steps, penalties, scaling)
         return one * self.case.batch
 
 
@@ -182,11 +186,11 @@ def parts(pair: Pair) -> dict[str, Callable[[], Any]]:
         return run(gan.generator, latents, labels, True)
 
     def scored(fake=fake):
-        with spectral_updates(False):
+        with shared_kernels(), spectral_updates(False):
             return [run(gan.discriminator, x, labels, True) for x in (real, fake)]
 
     def both_ways():
-        with shared_kernels(), tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape(persistent=True) as tape:
             real_sum, fake_sum = map(tf.reduce_sum, scored(made()))
             targets = fake_sum, real_sum - fake_sum
         return [tape.gradient(*both) for both in zip(targets, weights)]

@@ -86,7 +86,13 @@ def work(nets: architecture.Architecture, batch: int) -> Work:
 
 
 def seconds(nets: architecture.Architecture, batch: int, gpus: int) -> dict[str, float]:
-    """Where the time of a step goes, on so many GPUs."""
+    """Where the time of a step goes, on so many GPUs.
+
+    Raises:
+      SystemExit: the batch cannot be shared among them.
+    """
+    if batch < 1 or batch % gpus:
+        raise SystemExit(f"--batch is a multiple of {gpus} GPUs, not {batch}")
     found = work(nets, batch // gpus)
     ring = 2 * (gpus - 1) / gpus * 4 * found.parameters / LINK
     parts = {

@@ -47,8 +47,13 @@ def shared_kernels() -> Iterator[None]:
     """Lets all calls of a layer use the kernel that the first one has normalised.
 
     Or the last one that made a power iteration. So sigma and its gradient are computed
-    once a step, however often the step calls the discriminator. Weights must not
-    change inside, and a layer's first call must not be inside a tf.function,
+    once a step, however often the step calls the discriminator:
+
+        with shared_kernels(), tf.GradientTape() as tape:
+            ...  # all calls of one update
+
+    Weights must not change inside, nor a tape begin after a layer's first call: its
+    gradient of the kernel would be None. That call must not be inside a tf.function,
     tf.while_loop or tf.cond that is entered here. It holds as `spectral_updates` does.
     """
     with _set(_shared, {}):

@@ -14,6 +14,9 @@
   is a matrix product for each place (i, j) of the kernel. oneDNN blocks such kernels
   badly: 3x3, 1024 -> 1024 channels on 4x4 maps, batch 64, takes it 240 ms; products
   take 105 (float32) or 55 ms (bfloat16).
+- On CPUs power iterations, passes of one sample, go back through a large kernel, and
+  sigma to its weights, by one product. oneDNN brings the kernel into another order
+  first, which takes longer than the pass.
 - On CPUs, and on one device, batch norm of maps in training is one operation in the
   precision of its input. Its second derivative is exact too, which that of Keras'
   own, not synchronised, is not: it takes the mean in the variance for a constant.
@@ -26,6 +29,7 @@ has such products.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +40,7 @@ import tensorflow as tf
 
 from gantf.inputs import all_layers
 from gantf.layers.convolution import same_pads
+from gantf.layers.spectral import SpectralNormalization
 
 # From how many numbers in a kernel on products are faster, by pixels of the smaller
 # map. Measured on 2 cores (AVX-512, bfloat16 products in hardware), batches 16 to 256.
@@ -43,6 +48,7 @@ _LARGE: dict[tf.DType, Callable[[int], int]] = {
     tf.float32: lambda pixels: 2**22,
     tf.bfloat16: lambda pixels: 2**13 * pixels,
 }
+_LARGE_ALONE = 2**19  # where the passes are of one sample
 
 
 def quicken(net: keras.Model) -> None:
@@ -132,6 +138,25 @@ def _change_transposed(layer: keras.layers.Conv2DTranspose) -> None:
     layer.call = call
 
 
+def _change_spectral(layer: SpectralNormalization) -> None:
+    inner = layer.layer
+    straight = type(inner) is keras.layers.Conv2D and inner.groups == 1
+    transposed = type(inner) is keras.layers.Conv2DTranspose and inner.padding == "same"
+    if layer.method != "conv" or not (straight or transposed) or not _is_plain(inner):
+        return
+    if math.prod(inner.kernel.shape) < _LARGE_ALONE:
+        return
+    larger = layer._map.source if straight else layer._map.target
+    form = _form(inner, larger[:2])
+
+    def bind(kernel):
+        ways = form.forward, form.adjoint
+        there, back = (functools.partial(way, kernel=kernel) for way in ways)
+        return (there, back) if straight else (back, there)
+
+    layer._map = dataclasses.replace(layer._map, bind=bind)
+
+
 def _change_leaky_relu(layer: keras.layers.LeakyReLU) -> None:
     if not _is_own(layer, keras.layers.LeakyReLU):
         layer.call = lambda inputs: _rectified(inputs, layer.negative_slope)
@@ -209,6 +234,7 @@ _ON_CPU = {
     keras.layers.BatchNormalization: _change_batch_norm,
     keras.layers.Conv2D: _change_convolution,
     keras.layers.Conv2DTranspose: _change_transposed,
+    SpectralNormalization: _change_spectral,
 }
 
 
@@ -266,8 +292,11 @@ class _Form(NamedTuple):
 
         @tf.custom_gradient
         def transpose(y, kernel):
-            shape = (tf.shape(y)[0], *self.sides, kernel.shape[2])
-            x = tf.nn.conv2d_transpose(y, kernel, shape, self.stride, self.padding)
+            if y.shape[0] == 1:
+                x = self._folded(y, kernel)
+            else:
+                shape = (tf.shape(y)[0], *self.sides, kernel.shape[2])
+                x = tf.nn.conv2d_transpose(y, kernel, shape, self.stride, self.padding)
             return x, lambda dx: (self.forward(dx, kernel), self.weights(dx, y))
 
         return transpose(*_here(y, kernel))
@@ -277,7 +306,7 @@ class _Form(NamedTuple):
 
         @tf.custom_gradient
         def products(x, y):
-            dw = self._products(x, y)
+            dw = (self._outer if x.shape[0] == 1 else self._products)(x, y)
             return dw, lambda dw: (self.adjoint(y, dw), self.forward(x, dw))
 
         return products(*_here(x, y))
@@ -306,6 +335,45 @@ class _Form(NamedTuple):
         )
         return dw[:kh, :kw]
 
+    def _outer(self, x: Any, y: Any) -> Any:
+        """Of one sample: one product."""
+        for axis, (before, after, _) in enumerate(self._edges(), 1):
+            x = _longer(x, axis, before, after)
+        sizes, strides = (1, *self.size, 1), (1, self.stride, self.stride, 1)
+        read = tf.image.extract_patches(x, sizes, strides, (1, 1, 1, 1), "VALID")
+        dw = tf.matmul(
+            tf.reshape(read, (-1, read.shape[3])),
+            tf.reshape(y, (-1, y.shape[3])),
+            transpose_a=True,
+        )
+        return tf.reshape(dw, (*self.size, x.shape[3], y.shape[3]))
+
+    def _folded(self, y: Any, kernel: Any) -> Any:
+        """The adjoint of one sample: one product, and its sums at each pixel.
+
+        These go the way of `_products` back.
+        """
+        (kh, kw), s, c = self.size, self.stride, kernel.shape[2]
+        rows, columns, (h, w) = -(-kh // s), -(-kw // s), y.shape[1:3]
+        flat, y = (tf.reshape(t, (-1, t.shape[-1])) for t in (kernel, y))
+        x = tf.reshape(tf.matmul(flat, y, transpose_b=True), (kh, kw, c, h, w))
+        x = tf.pad(x, [(0, rows * s - kh), (0, columns * s - kw), *[(0, 0)] * 3])
+        x = tf.reshape(x, (rows, s, columns, s, c, h, w))
+        x = tf.transpose(x, (0, 2, 5, 6, 1, 3, 4))
+        x = tf.reshape(x, (rows, columns, 1, h, w, s * s * c))
+        places = [(i, j) for i in range(rows) for j in range(columns)]
+        ends = rows - 1, columns - 1
+        x = tf.add_n(
+            [
+                _longer(_longer(x[i, j], 1, i, ends[0] - i), 2, j, ends[1] - j)
+                for i, j in places
+            ]
+        )
+        x = tf.nn.depth_to_space(x, s) if s > 1 else x
+        for axis, (before, after, _) in enumerate(self._edges(), 1):
+            x = _longer(x, axis, -before, -after)
+        return x
+
     def _edges(self) -> list[tuple[int, int, int]]:
         """Of each side: the zeros before it and behind it, and what it becomes.
 
@@ -330,9 +398,10 @@ def _here(*tensors: Any) -> list[Any]:
 
 
 def _longer(x: Any, axis: int, before: int, after: int) -> Any:
-    """A map with zeros before and behind an axis, or fewer pixels behind it."""
-    if after < 0:
-        x = x[:, :after] if axis == 1 else x[:, :, :after]
+    """A map with zeros before and behind an axis, or with fewer pixels there."""
+    kept = [slice(None)] * 4
+    kept[axis] = slice(max(-before, 0), x.shape[axis] - max(-after, 0))
     pads = [(0, 0)] * 4
-    pads[axis] = before, max(after, 0)
-    return tf.pad(x, pads) if before or after > 0 else x
+    pads[axis] = max(before, 0), max(after, 0)
+    x = x[tuple(kept)] if before < 0 or after < 0 else x
+    return tf.pad(x, pads) if before > 0 or after > 0 else x

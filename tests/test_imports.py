@@ -50,7 +50,7 @@ ARROWS = {
     "models": "",
     "sampler": "architecture layers models replicas",
     "schedule": "",
-    "quick": "inputs layers.convolution",
+    "quick": "inputs layers.convolution layers.spectral",
     "gan": "augment batch inputs quick replicas losses penalties scaling schedule "
     "layers architecture sampler",
     "images": "",

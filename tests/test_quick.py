@@ -136,11 +136,12 @@ GEOMETRIES = [
 ]
 
 
+@pytest.mark.parametrize("n", [1, 2])  # one sample is one product
 @pytest.mark.parametrize("form", GEOMETRIES)
 @pytest.mark.parametrize("name", ["forward", "adjoint", "weights"])
-def test_three_orders_of_derivatives_are_finite_differences(form, name):
+def test_three_orders_of_derivatives_are_finite_differences(form, name, n):
     random = np.random.RandomState(0)
-    x, kernel = random.randn(1, *form.sides, 1), random.randn(*form.size, 1, 2)
+    x, kernel = random.randn(n, *form.sides, 1), random.randn(*form.size, 1, 2)
     y = random.randn(*summed(form, x, 0.0, kernel)[0].shape)
     pair = {"forward": (x, kernel), "adjoint": (y, kernel), "weights": (x, y)}[name]
 
@@ -657,6 +658,84 @@ def test_a_penalty_spares_the_pass_that_carries_zeros(rectifier):
     found = convolutions(ours, x)
     assert list(found.values()) == [4, 2, 2]
     assert sum(convolutions(plain, x).values()) > 8
+
+
+# ---- spectral norms
+
+
+@pytest.fixture
+def folded(monkeypatch):
+    """Products of one sample for kernels of every size; the list of those made."""
+    made, usual = [], quick._Form._folded
+
+    def spied(form, y, kernel):
+        made.append(form)
+        return usual(form, y, kernel)
+
+    show(monkeypatch, "CPU")
+    monkeypatch.setattr(quick, "_LARGE_ALONE", 0)
+    monkeypatch.setattr(quick._Form, "_folded", spied)
+    return made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: K.Conv2D(5, 3, padding="same"),
+        lambda: K.Conv2D(5, 4, strides=2, padding="same"),
+        lambda: K.Conv2D(5, (2, 3), strides=3),
+        lambda: K.Conv2DTranspose(5, 4, strides=2, padding="same"),
+        lambda: K.Conv2DTranspose(2, (3, 2), strides=3, padding="same"),
+    ],
+)
+def test_power_iterations_and_the_slope_of_sigma(folded, make):
+    plain, ours = twins(net_of(SpectralNormalization(make()), shape=(6, 7, 3)))
+    found = []
+    for net in (plain, ours):
+        layer = net.layers[-1]
+        layer.iterate(3)
+        with tf.GradientTape() as outer, tf.GradientTape() as tape:
+            sigma = layer.sigma() ** 2
+            slope = tape.gradient(sigma, layer.kernel.value)
+            total = tf.reduce_sum(slope**3)
+        second = outer.gradient(total, layer.kernel.value)
+        found.append([layer.vector.value, sigma, slope, second])
+    agree(found[1], found[0])
+    assert folded
+    layer.iterate(300)
+    basis = np.eye(6 * 7 * 3, dtype="float32").reshape(-1, 6, 7, 3)
+    matrix = np.reshape(layer.layer(basis) - layer.layer(0 * basis), (len(basis), -1))
+    assert float(layer.sigma()) == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer, method",
+    [
+        (lambda: K.Conv2D(4, 3), "matrix"),
+        (lambda: K.Conv2D(4, 3, groups=2), "conv"),
+        (lambda: K.Conv2D(4, 3, dilation_rate=2), "conv"),
+        (lambda: K.Conv2DTranspose(4, 3), "conv"),
+        (lambda: K.DepthwiseConv2D(3), "conv"),
+        (lambda: K.Dense(3), "conv"),
+        (lambda: PaddedConv2D(4, 3, 1), "conv"),
+    ],
+)
+def test_spectral_norms_that_are_left(folded, layer, method):
+    net = net_of(SpectralNormalization(layer(), method), shape=(6, 6, 4))
+    map_ = net.layers[-1]._map
+    quick.quicken(net)
+    assert net.layers[-1]._map is map_
+
+
+def test_small_kernels_keep_their_iterations(monkeypatch):
+    show(monkeypatch, "CPU")
+    for channels, changed in ((724, False), (725, True)):  # 725^2 > 2^19
+        net = net_of(
+            SpectralNormalization(K.Conv2D(channels, 1)), shape=(1, 1, channels)
+        )
+        map_ = net.layers[-1]._map
+        quick.quicken(net)
+        assert (net.layers[-1]._map is not map_) == changed
 
 
 # ---- Adam

@@ -225,9 +225,9 @@ class SpectralNormalization(keras.layers.Wrapper):
         there, back = self._applied([ops.stop_gradient(value) for value in values])
         v = self.vector.value
         for _ in range(self.iterations):
-            moved = back(_unit(there(v)))
-            known = ops.logical_and(_norm(moved) > 0, ops.isfinite(_norm(moved)))
-            v = ops.where(known, _unit(moved), v)
+            moved = _unit(back(_unit(there(v))))
+            # Rows of zeros, and with numbers that are not finite, have no length.
+            v = ops.where(_sum(ops.square(moved)) > 0.5, moved, v)
         return v
 
     def _sigma(self, values):
@@ -263,7 +263,7 @@ def _norm(x):
 def _unit(x):
     """Each row at length 1; a row of zeros stays one."""
     x = x / ops.maximum(_largest(x), 1e-37)
-    return x / ops.maximum(_norm(x), 1e-37)
+    return x / ops.sqrt(ops.maximum(_sum(ops.square(x)), 1e-30))
 
 
 def _unit_vectors(shape, dtype):

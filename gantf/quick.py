@@ -72,7 +72,7 @@ def quicken_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
         return
 
     def update_step(gradient, variable, learning_rate):
-        if _has_replicas():
+        if _has_replicas() or isinstance(gradient, tf.IndexedSlices):
             return ours(optimizer, gradient, variable, learning_rate)
         kind = variable.dtype
         now = keras.ops.cast(optimizer.iterations + 1, kind)

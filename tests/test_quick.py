@@ -30,19 +30,24 @@ def show(monkeypatch, *kinds):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda: seen)
 
 
-@pytest.fixture
-def products(monkeypatch):
-    """Products for kernels of every size; the list of those made."""
-    made, usual = [], quick._Form._products
+def spy(monkeypatch, name):
+    """The forms whose method is called from now on, on CPUs."""
+    made, usual = [], getattr(quick._Form, name)
 
-    def spied(form, x, y):
+    def spied(form, *arguments):
         made.append(form)
-        return usual(form, x, y)
+        return usual(form, *arguments)
 
     show(monkeypatch, "CPU")
-    monkeypatch.setattr(quick, "_LARGE", ALL)
-    monkeypatch.setattr(quick._Form, "_products", spied)
+    monkeypatch.setattr(quick._Form, name, spied)
     return made
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Products for kernels of every size; the forms of those made."""
+    monkeypatch.setattr(quick, "_LARGE", ALL)
+    return spy(monkeypatch, "_products")
 
 
 def net_of(*stack, shape=(4, 4, 2)):
@@ -665,17 +670,9 @@ def test_a_penalty_spares_the_pass_that_carries_zeros(rectifier):
 
 @pytest.fixture
 def folded(monkeypatch):
-    """Products of one sample for kernels of every size; the list of those made."""
-    made, usual = [], quick._Form._folded
-
-    def spied(form, y, kernel):
-        made.append(form)
-        return usual(form, y, kernel)
-
-    show(monkeypatch, "CPU")
+    """Products of one sample for kernels of every size; the forms of those made."""
     monkeypatch.setattr(quick, "_LARGE_ALONE", 0)
-    monkeypatch.setattr(quick._Form, "_folded", spied)
-    return made
+    return spy(monkeypatch, "_folded")
 
 
 @pytest.mark.parametrize(
@@ -798,6 +795,21 @@ def test_what_adam_does_beside_its_update(more, monkeypatch):
     monkeypatch.setattr(quick, "quicken_optimizer", lambda optimizer: None)
     for mine, theirs in zip(found, updated(keras.optimizers.Adam(**more))[0]):
         np.testing.assert_allclose(mine, theirs, rtol=2e-6, atol=2e-6)
+
+
+def test_adam_of_gradients_in_slices():
+    """As Keras has them."""
+    found = []
+    for change in (quick.quicken_optimizer, lambda optimizer: None):
+        table, optimizer = keras.Variable(draw(4, 2)), keras.optimizers.Adam(0.1)
+        optimizer.build([table])
+        change(optimizer)
+        for rows in ([0, 2, 2], [1, 2, 2]):
+            slices = tf.IndexedSlices(tf.constant(draw(3, 2)), rows, (4, 2))
+            optimizer.apply([slices], [table])
+        found.append(table.numpy())
+    np.testing.assert_array_equal(*found)
+    assert (found[0][:3] != draw(4, 2)[:3]).all()
 
 
 class OwnAdam(keras.optimizers.Adam):

@@ -184,10 +184,10 @@ COLUMNS = {  # title -> the figure and how it is written
 
 def show_results(pairs: list[Pair], found: list[dict]) -> str:
     titles = name_cases([pair.case for pair in pairs])
-    rows = [["case", *COLUMNS]]
+    measured = {t: of for t, of in COLUMNS.items() if found[0][of[0]] is not None}
+    rows = [["case", *measured]]
     for title, figures in zip(titles, found):
-        cells = [(figures[key], form) for key, form in COLUMNS.values()]
-        cells = ["" if n is None else form.format(n) for n, form in cells]
+        cells = [form.format(figures[key]) for key, form in measured.values()]
         rows.append([title, *cells])
     return table(rows)
 

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -108,8 +109,7 @@ def _inner_layers(net: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def _change_convolution(layer: keras.layers.Conv2D) -> None:
-    own = _is_own(layer, keras.layers.Conv2D, "convolution_op")
-    if own or layer.groups > 1 or not _is_plain(layer):
+    if _is_own(layer, keras.layers.Conv2D, "convolution_op") or not _has_form(layer):
         return
     usual = functools.partial(keras.layers.Conv2D.convolution_op, layer)
 
@@ -121,8 +121,7 @@ def _change_convolution(layer: keras.layers.Conv2D) -> None:
 
 
 def _change_transposed(layer: keras.layers.Conv2DTranspose) -> None:
-    own = _is_own(layer, keras.layers.Conv2DTranspose)
-    if own or layer.padding != "same" or layer.output_padding or not _is_plain(layer):
+    if _is_own(layer, keras.layers.Conv2DTranspose) or not _has_form(layer):
         return
     usual = functools.partial(keras.layers.Conv2DTranspose.call, layer)
 
@@ -140,12 +139,12 @@ def _change_transposed(layer: keras.layers.Conv2DTranspose) -> None:
 
 def _change_spectral(layer: SpectralNormalization) -> None:
     inner = layer.layer
-    straight = type(inner) is keras.layers.Conv2D and inner.groups == 1
-    transposed = type(inner) is keras.layers.Conv2DTranspose and inner.padding == "same"
-    if layer.method != "conv" or not (straight or transposed) or not _is_plain(inner):
+    known = type(inner) in (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+    if layer.method != "conv" or not known or not _has_form(inner):
         return
     if math.prod(inner.kernel.shape) < _LARGE_ALONE:
         return
+    straight = type(inner) is keras.layers.Conv2D
     larger = layer._map.source if straight else layer._map.target
     form = _form(inner, larger[:2])
 
@@ -245,9 +244,14 @@ def _is_own(layer: Any, kind: type, method: str = "call") -> bool:
     )
 
 
-def _is_plain(layer: Any) -> bool:
+def _has_form(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose) -> bool:
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        plain = layer.padding == "same" and not layer.output_padding
+    else:
+        plain = layer.groups == 1
     return (
-        layer.data_format == "channels_last"
+        plain
+        and layer.data_format == "channels_last"
         and layer.strides[0] == layer.strides[1]
         and layer.dilation_rate in (1, (1, 1))
     )
@@ -274,7 +278,7 @@ class _Form(NamedTuple):
         """Whether products are faster than the library's weight gradient."""
         if None in self.sides or tf.as_dtype(kernel.dtype) not in _LARGE:
             return False
-        pixels = math.prod(out for _, _, out in self._edges())
+        pixels = math.prod(self._smaller())
         return math.prod(kernel.shape) >= _LARGE[tf.as_dtype(kernel.dtype)](pixels)
 
     def forward(self, x: Any, kernel: Any) -> Any:
@@ -318,14 +322,12 @@ class _Form(NamedTuple):
         at stride 1, for slices of every second pixel are slow.
         """
         (kh, kw), s, c_in, c_out = self.size, self.stride, x.shape[3], y.shape[3]
-        edges, (h, w) = self._edges(), y.shape[1:3]
-        for axis, (before, after, _) in enumerate(edges, 1):
-            x = _longer(x, axis, before, after)
+        (rows, columns), (h, w) = self._blocks(), y.shape[1:3]
+        x = _framed(x, self._frame())
         if s > 1:
             x = tf.nn.space_to_depth(x, s)
         y = tf.reshape(y, (-1, c_out))
-        rows, columns = -(-kh // s), -(-kw // s)
-        places = [(i, j) for i in range(rows) for j in range(columns)]
+        places = itertools.product(range(rows), range(columns))
         read = [x[:, i : i + h, j : j + w] for i, j in places]
         read = [tf.reshape(part, (-1, s * s * c_in)) for part in read]
         dw = tf.stack([tf.matmul(part, y, transpose_a=True) for part in read])
@@ -337,8 +339,7 @@ class _Form(NamedTuple):
 
     def _outer(self, x: Any, y: Any) -> Any:
         """Of one sample: one product."""
-        for axis, (before, after, _) in enumerate(self._edges(), 1):
-            x = _longer(x, axis, before, after)
+        x = _framed(x, self._frame())
         sizes, strides = (1, *self.size, 1), (1, self.stride, self.stride, 1)
         read = tf.image.extract_patches(x, sizes, strides, (1, 1, 1, 1), "VALID")
         dw = tf.matmul(
@@ -354,38 +355,45 @@ class _Form(NamedTuple):
         These go the way of `_products` back.
         """
         (kh, kw), s, c = self.size, self.stride, kernel.shape[2]
-        rows, columns, (h, w) = -(-kh // s), -(-kw // s), y.shape[1:3]
+        (rows, columns), (h, w) = self._blocks(), y.shape[1:3]
         flat, y = (tf.reshape(t, (-1, t.shape[-1])) for t in (kernel, y))
         x = tf.reshape(tf.matmul(flat, y, transpose_b=True), (kh, kw, c, h, w))
         x = tf.pad(x, [(0, rows * s - kh), (0, columns * s - kw), *[(0, 0)] * 3])
         x = tf.reshape(x, (rows, s, columns, s, c, h, w))
         x = tf.transpose(x, (0, 2, 5, 6, 1, 3, 4))
         x = tf.reshape(x, (rows, columns, 1, h, w, s * s * c))
-        places = [(i, j) for i in range(rows) for j in range(columns)]
-        ends = rows - 1, columns - 1
         x = tf.add_n(
             [
-                _longer(_longer(x[i, j], 1, i, ends[0] - i), 2, j, ends[1] - j)
-                for i, j in places
+                _framed(x[i, j], [(i, rows - 1 - i), (j, columns - 1 - j)])
+                for i, j in itertools.product(range(rows), range(columns))
             ]
         )
         x = tf.nn.depth_to_space(x, s) if s > 1 else x
-        for axis, (before, after, _) in enumerate(self._edges(), 1):
-            x = _longer(x, axis, -before, -after)
-        return x
+        return _framed(x, [(-before, -after) for before, after in self._frame()])
 
-    def _edges(self) -> list[tuple[int, int, int]]:
-        """Of each side: the zeros before it and behind it, and what it becomes.
+    def _smaller(self) -> list[int]:
+        """The sides of the smaller maps."""
+        if self.padding == "SAME":
+            return [-(-side // self.stride) for side in self.sides]
+        both = zip(self.sides, self.size)
+        return [(side - size) // self.stride + 1 for side, size in both]
+
+    def _blocks(self) -> list[int]:
+        """The sides of the kernel, in blocks of stride x stride pixels."""
+        return [-(-size // self.stride) for size in self.size]
+
+    def _frame(self) -> list[tuple[int, int]]:
+        """Of each side the zeros before and behind the larger maps.
 
         With them whole blocks are read; where pixels are left over they are negative.
         """
         found = []
-        for side, size in zip(self.sides, self.size):
+        shape = zip(self.sides, self.size, self._smaller(), self._blocks())
+        for side, size, out, blocks in shape:
             same = self.padding == "SAME"
             before = same_pads(side, size, self.stride, 1)[0] if same else 0
-            out = -(-side // self.stride) if same else (side - size) // self.stride + 1
-            read = (out - 1 + -(-size // self.stride)) * self.stride
-            found.append((before, read - side - before, out))
+            read = (out - 1 + blocks) * self.stride
+            found.append((before, read - side - before))
         return found
 
 
@@ -397,11 +405,13 @@ def _here(*tensors: Any) -> list[Any]:
     return [tf.identity(tensor) for tensor in tensors]
 
 
-def _longer(x: Any, axis: int, before: int, after: int) -> Any:
-    """A map with zeros before and behind an axis, or with fewer pixels there."""
-    kept = [slice(None)] * 4
-    kept[axis] = slice(max(-before, 0), x.shape[axis] - max(-after, 0))
-    pads = [(0, 0)] * 4
-    pads[axis] = max(before, 0), max(after, 0)
-    x = x[tuple(kept)] if before < 0 or after < 0 else x
-    return tf.pad(x, pads) if before > 0 or after > 0 else x
+def _framed(x: Any, frame: list[tuple[int, int]]) -> Any:
+    """Maps with zeros before and behind each side, or with fewer pixels there."""
+    (top, bottom), (left, right) = less = [
+        (max(-before, 0), max(-after, 0)) for before, after in frame
+    ]
+    more = [(max(before, 0), max(after, 0)) for before, after in frame]
+    if any(map(any, less)):
+        h, w = x.shape[1:3]
+        x = x[:, top : h - bottom, left : w - right]
+    return tf.pad(x, [(0, 0), *more, (0, 0)]) if any(map(any, more)) else x

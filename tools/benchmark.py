@@ -307,8 +307,8 @@ def main() -> None:
 
 def check_torch(options: argparse.Namespace) -> None:
     """Ends the program where PyTorch has no step that is equal to gantf's."""
-    lists = {name: getattr(options, name) for name in LISTS if name != "precision"}
-    several = [name for name, values in lists.items() if len(values) > 1]
+    lists = LISTS.keys() - {"precision"}
+    several = any(len(getattr(options, name)) > 1 for name in lists)
     if options.torch and (
         several or options.score != [None] or options.replicas != [1]
     ):

@@ -71,6 +71,25 @@ def test_all_cases_are_timed_and_written(call, tmp_path):
     ] * 2
 
 
+def test_cases_of_several_replicas_differ_in_batch(in_process):
+    tools = str(Path(__file__).parents[1] / "tools")
+    assert in_process(_REPLICAS, tools, json.dumps(TINY)) == [4, 8]
+
+
+_REPLICAS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import architectures, benchmark_cases
+architectures.get = lambda name: json.loads(sys.argv[2])
+benchmark_cases.divide(2)
+cases = [benchmark_cases.Case("tiny", batch=n, replicas=2) for n in (4, 8)]
+pairs = [benchmark_cases.Pair(case) for case in cases]
+for pair in pairs:
+    pair.step()
+print(json.dumps([len(next(iter(pair.real.values()))) for pair in pairs]))
+"""
+
+
 def test_width_changes_all_channels_but_those_of_the_output(tool):
     wide = tool("benchmark_cases").widened(TINY, 2)
     assert spec.unparse(spec.parse(wide["generator"])) == (

@@ -1,6 +1,7 @@
 """What tools/benchmark.py times: pairs of nets, parts of their step, a run's step."""
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import resource
@@ -129,8 +130,12 @@ class Pair:
         return one * self.case.batch
 
 
+@functools.cache
 def strategy_of(count: int) -> tf.distribute.Strategy:
-    """One device, or several of this machine."""
+    """One device, or several of this machine.
+
+    One for all cases: collectives of a second one would take the keys of the first.
+    """
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
     if count == 1:

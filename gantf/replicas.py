@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import re
@@ -52,6 +53,15 @@ def _auto() -> tf.distribute.Strategy:
     return STRATEGIES["mirrored" if several else "one"]()
 
 
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    """One for all runs of this process.
+
+    Collectives of a second one would take the keys of the first, with other shapes.
+    """
+    return tf.distribute.MirroredStrategy()
+
+
 def _multiworker() -> tf.distribute.Strategy:
     global _joined
     if _joined is None:
@@ -94,7 +104,7 @@ def _tpu() -> tf.distribute.Strategy:
 STRATEGIES = {
     "auto": _auto,
     "one": tf.distribute.get_strategy,
-    "mirrored": lambda: tf.distribute.MirroredStrategy(),
+    "mirrored": _mirrored,
     "multiworker": _multiworker,
     "tpu": _tpu,
 }

@@ -21,7 +21,7 @@ from gantf import (
     pictures,
     samples,
 )
-from gantf.replicas import get_strategy
+from gantf.replicas import STRATEGIES, get_strategy
 from gantf.sampler import Sampler
 
 SETTINGS = {
@@ -284,11 +284,32 @@ print(json.dumps({"replicas": replicas, "figures": figures | result.scores}))
 """
 
 
+def test_two_mirrored_runs_of_a_process_differ_in_batch(in_process, tmp_path):
+    assert in_process(_MIRRORED_TWICE, str(tmp_path)) == [[8, 2], [16, 2]]
+
+
+_MIRRORED_TWICE = """
+import json, sys
+from pathlib import Path
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from test_experiment import run
+done = []
+for batch in (8, 16):
+    folder = Path(sys.argv[1], str(batch))
+    own = {"strategy": "mirrored", "evaluate_every": 2, "steps": 2}
+    done.append([batch, run(folder, batch_size=batch, **own).step])
+print(json.dumps(done))
+"""
+
+
 @pytest.mark.parametrize("gpus, replicas", [(0, 1), (1, 1), (3, 3)])
 def test_auto_takes_all_gpus_or_the_one_device(monkeypatch, gpus, replicas):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU"] * gpus)
     mirrored = type("Mirrored", (), {"num_replicas_in_sync": gpus})
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", mirrored)
+    monkeypatch.setitem(STRATEGIES, "mirrored", mirrored)
     assert get_strategy("auto").num_replicas_in_sync == replicas
 
 
